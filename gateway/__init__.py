@@ -1,0 +1,17 @@
+"""The notification gateway: whatever used to send mail through SMTP AUTH posts here; it is delivered and never lost.
+
+The way of one notification, as the modules stand:
+
+    api.py          a request comes in; auth.py asks who sends it
+    sources/        its payload becomes a Notification            (SOCKET 1: one module per kind)
+    pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,
+    stores/         the store makes them durable                  (SOCKET 3: sqlite, azure) - and only now 202
+                    deliver(): claim, send, settle; retry.py decides what follows a failure
+    transports/     the provider gets it                          (SOCKET 2: acs, graph, capture)
+                    sweep(): whatever is due and has no doorbell is rung again
+
+Values travel forward only: payload → Notification → Message → Receipt → ledger. wiring.py is the one place that knows
+all parts; host.py runs them on one machine, function_app.py and asgi.py on Azure Functions.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,201 @@
+"""gateway.yaml's models: plain values come in, a frozen Config goes out; their JSON Schema is gateway.schema.json.
+
+`configfile` reads the file and adds what must hold between the entries.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gateway.address import Address, Addresses, AnyAddress, Model
+from gateway.message import Priority
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+"""Names of senders and sources: they stand in URLs, log lines and table keys."""
+
+HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_MATCH_KEYS = frozenset({"severity", "state", "kind", "title"})
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError("is not a duration; write 30s, 5m, 4h or 7d")
+    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+
+
+def _strings(value: Any) -> Any:
+    items = value if isinstance(value, list) else [value]
+    return [str(item) if isinstance(item, int | float) else item for item in items]
+
+
+def _pattern(value: str) -> str:
+    if len(value) > 1 and value.startswith("/") and value.endswith("/"):
+        try:
+            re.compile(value[1:-1])
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+    return value
+
+
+def _hashed(value: str) -> str:
+    if not HASH.fullmatch(value):
+        raise ValueError(
+            "must be the hash of a key, sha256: and 64 hexadecimal digits; "
+            "make one with `python -m gateway keys new NAME`"
+        )
+    return value
+
+
+def _template(value: str) -> str:
+    import jinja2
+
+    try:
+        jinja2.Environment(autoescape=True).parse(value)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"is not a template: {error.message}") from None
+    return value
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)])
+]
+Recipients = Annotated[tuple[str, ...], BeforeValidator(_strings, json_schema_input_type=str | list[str])]
+Patterns = Annotated[
+    tuple[Annotated[str, BeforeValidator(_pattern)], ...],
+    BeforeValidator(_strings, json_schema_input_type=str | int | list[str | int]),
+]
+KeyHash = Annotated[str, BeforeValidator(_hashed)]
+Template = Annotated[str, BeforeValidator(_template)]
+
+
+class Rate(Model):
+    """How many messages a sender's account may send."""
+
+    minute: int = Field(gt=0)
+    hour: int = Field(gt=0)
+
+
+class Sender(Model):
+    """One From address and the way its mail goes out."""
+
+    transport: Literal["acs", "graph", "capture"] = Field(description="the way out")
+    address: AnyAddress = Field(description="the From address")
+    name: str = Field("", description="the display name beside the address")
+    rate: Literal["acs-custom", "acs-managed", "graph-mailbox", "unlimited"] | Rate | None = Field(
+        None, description="the account's quota; default by transport"
+    )
+    fallback: str | None = Field(None, description="the sender to use when this one certainly cannot")
+    mode: Literal["draft", "direct"] = Field("draft", description="graph: verified by a draft, or at most once")
+    live: bool = Field(default=False, description="send real mail outside production too")
+    connection_string: str = Field("", description="acs: another account than ACS_CONNECTION_STRING", repr=False)
+    endpoint: str = Field("", description="acs: another account than ACS_ENDPOINT, by identity")
+
+    @property
+    def from_address(self) -> Address:
+        """The From header's mailbox."""
+        return Address(email=self.address.email, name=self.name or self.address.name)
+
+    def way_out(self, *, production: bool) -> str:
+        """The transport that is really used: capture, unless this is production or the sender is live."""
+        return self.transport if production or self.live else "capture"
+
+
+class Group(Model):
+    """A storm guard in Alertmanager's words."""
+
+    by: tuple[str, ...] = ()
+    wait: Duration = timedelta(seconds=30)
+    interval: Duration = timedelta(minutes=5)
+    repeat: Duration = timedelta(hours=4)
+
+
+class Route(Model):
+    """Which notifications go to whom; what is left out comes from the source."""
+
+    match: dict[str, Patterns] = Field({}, description="severity, state, kind, title or label.NAME; all must match")
+    to: Recipients = Field((), description="addresses, or names under recipients")
+    cc: Recipients = ()
+    sender: str | None = None
+    template: str | None = None
+    language: Literal["en", "de"] | None = None
+    priority: Priority | None = None
+    group: Group | None = None
+    continue_: bool = Field(
+        default=False, alias="continue", description="go on to the next route after this one matched"
+    )
+
+    @model_validator(mode="after")
+    def _known_keys(self) -> Route:
+        for key in self.match:
+            if key not in _MATCH_KEYS and not (key.startswith("label.") and len(key) > 6):
+                raise ValueError(f"match: unknown key {key}; use severity, state, kind, title or label.NAME")
+        return self
+
+
+class Source(Model):
+    """One kind of payload, who may send it, and where it goes."""
+
+    kind: str = Field(description="the parser: form, native, alertmanager, …")
+    keys: tuple[KeyHash, ...] = Field((), description="hashes of the keys that open it; two for rotation")
+    key_in_path: bool = Field(
+        default=False, description="also take the key as last path segment (paths reach telemetry)"
+    )
+    origins: tuple[str, ...] = Field((), description="form: the web sites that may post")
+    sender: str
+    to: Recipients = ()
+    cc: Recipients = ()
+    reply_to: Template = Field("", description="a template over fields and labels")
+    subject: Template = Field("", description="a template that replaces the look's subject")
+    template: str | None = Field(None, description="the look: default, alert, form, or a folder under templates")
+    language: Literal["en", "de"] = "en"
+    allow: tuple[str, ...] = Field((), description="native: the only recipients a caller may name")
+    routes: tuple[Route, ...] = ()
+
+
+class Admin(Model):
+    """Who may use the operator's endpoints."""
+
+    keys: tuple[KeyHash, ...] = Field(min_length=1)
+
+
+class Retention(Model):
+    """How long things are kept; bodies count from the final state."""
+
+    bodies: Duration = timedelta(days=7)
+    ledger: Duration = timedelta(days=90)
+    captured: Duration = timedelta(days=7)
+
+
+class Config(Model):
+    """The whole file. `folder` is where its relative paths start."""
+
+    senders: dict[str, Sender] = Field(min_length=1)
+    recipients: dict[str, Addresses] = {}
+    sources: dict[str, Source] = Field(min_length=1)
+    admin: Admin | None = None
+    templates: str | None = None
+    retention: Retention = Retention()
+    folder: Path = Field(Path(), exclude=True, json_schema_extra={"readOnly": True})
+
+    @property
+    def template_folder(self) -> Path | None:
+        """The owner's own looks, if there are any."""
+        return self.folder / self.templates if self.templates else None
+
+    def addresses(self, names: tuple[str, ...]) -> tuple[Address, ...]:
+        """Names under `recipients` and plain addresses, as addresses, each once."""
+        found: dict[str, Address] = {}
+        for name in names:
+            for address in self.recipients.get(name) or (Address.parse(name),):
+                found.setdefault(address.email.lower(), address)
+        return tuple(found.values())

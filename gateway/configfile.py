@@ -1,0 +1,201 @@
+"""gateway.yaml itself: a file comes in, a Config goes out, or every mistake at once with file, line, field, remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.address import Address
+from gateway.config import NAME, Config, Route, Sender, Source
+from gateway.errors import ConfigurationError, Problem
+from gateway.yamlfile import Document
+from gateway.yamlfile import Path as FieldPath
+
+FORM = "form"
+NATIVE = "native"
+
+_SECTIONS: dict[str, type[Sender | Source]] = {"senders": Sender, "sources": Source}
+_PLACEHOLDERS = {
+    "senders": {"x": Sender(transport="capture", address=Address(email="x@example.com"))},
+    "sources": {"x": Source(kind=FORM, sender="x")},
+}
+
+
+def load(path: Path, environ: Mapping[str, str], kinds: Collection[str]) -> Config:
+    """Read a file; `kinds` are the source kinds there are. ConfigurationError holds every mistake found."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or "cannot be read"
+        raise ConfigurationError([Problem(str(path), 0, "(file)", f"{what}; name it with --config")]) from error
+    return parse(text, str(path), environ, kinds, path.parent.absolute())
+
+
+def parse(text: str, file: str, environ: Mapping[str, str], kinds: Collection[str], folder: Path = Path()) -> Config:
+    """As `load`, from a string."""
+    document = Document(text, file, environ)
+    if not isinstance(document.value, dict):
+        if not document.problems:
+            document.problem((), "must be a mapping with senders and sources")
+        raise ConfigurationError(document.problems)
+    draft = _Draft(document)
+    draft.read()
+    for path, message in draft.relations(kinds):
+        document.problem(path, message)
+    if document.problems:
+        raise ConfigurationError(sorted(document.problems, key=lambda problem: (problem.line, problem.field)))
+    return draft.config.model_copy(update={"folder": folder})
+
+
+@dataclass
+class _Draft:
+    """What could be read: `config` holds the sound entries, `names` every entry written, sound or not."""
+
+    document: Document
+    names: dict[str, set[str]] = field(default_factory=dict)
+    config: Config = field(init=False)
+
+    def read(self) -> None:
+        """Check every entry on its own, so that one mistake hides no other."""
+        rest: dict[str, Any] = {}
+        for section, value in self.document.value.items():
+            if section in Config.model_fields and section != "folder":
+                rest[section] = value
+            else:
+                known = ", ".join(name for name in Config.model_fields if name != "folder")
+                self.document.problem((section,), f"is unknown; known are {known}")
+        entries = {section: self._section(section, rest.pop(section, None)) for section in _SECTIONS}
+        try:
+            config = Config.model_validate({**rest, **_PLACEHOLDERS})
+        except ValidationError as error:
+            self._note((), error)
+            config = Config.model_validate(_PLACEHOLDERS)
+            self.names["recipients"] = set(rest["recipients"]) if isinstance(rest.get("recipients"), dict) else set()
+        self.names.setdefault("recipients", set(config.recipients))
+        self.config = config.model_copy(update=entries)
+
+    def _section(self, section: str, raw: Any) -> dict[str, Any]:
+        if not isinstance(raw, dict) or not raw:
+            self.document.problem((section,), "is missing; at least one is needed" if not raw else "must be a mapping")
+            raw = {}
+        self.names[section] = set(raw)
+        entries = {name: self._entry((section, name), value) for name, value in raw.items()}
+        return {name: entry for name, entry in entries.items() if entry is not None}
+
+    def _entry(self, path: FieldPath, raw: Any) -> Sender | Source | None:
+        if not NAME.fullmatch(str(path[-1])):
+            self.document.problem(
+                path, "is not a usable name; use a-z, 0-9, - and _, beginning and ending with a-z or 0-9"
+            )
+        try:
+            return _SECTIONS[str(path[0])].model_validate(raw)
+        except ValidationError as error:
+            self._note(path, error)
+            return None
+
+    def _note(self, path: FieldPath, error: ValidationError) -> None:
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            where = (*path, *(part for part in item["loc"] if not _is_branch(part)))
+            message = {
+                "extra_forbidden": "is unknown; gateway.schema.json lists what may stand here",
+                "missing": "is missing",
+            }.get(item["type"], item["msg"].removeprefix("Value error, "))
+            self.document.problem(where, message)
+
+    def relations(self, kinds: Collection[str]) -> Iterator[tuple[FieldPath, str]]:
+        """What must hold between entries."""
+        for name, sender in self.config.senders.items():
+            if sender.fallback is not None and sender.fallback not in self.names["senders"]:
+                yield ("senders", name, "fallback"), self._no_such("sender", "senders", sender.fallback)
+            if sender.fallback == name:
+                yield ("senders", name, "fallback"), "must be another sender"
+        for name, source in self.config.sources.items():
+            for path, message in self._source(source, kinds):
+                yield ("sources", name, *path), message
+        yield from self._shared_keys()
+
+    def _source(self, source: Source, kinds: Collection[str]) -> Iterator[tuple[FieldPath, str]]:
+        if source.kind not in kinds:
+            yield ("kind",), f"is unknown; known are {', '.join(sorted(kinds))}"
+        if source.sender not in self.names["senders"]:
+            yield ("sender",), self._no_such("sender", "senders", source.sender)
+        if source.kind == NATIVE and not source.allow:
+            yield ("allow",), 'is missing; list the recipients this caller may name, ["*"] for anyone'
+        if source.kind != FORM and not source.keys:
+            yield ("keys",), "is missing; make one with `python -m gateway keys new NAME`"
+        if source.kind == FORM and not source.origins and not source.keys:
+            yield ("origins",), "is missing; list the web sites that may post, such as https://www.example.com"
+        for index, origin in enumerate(source.origins):
+            if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
+                yield ("origins", index), "must be scheme and host, such as https://www.example.com"
+        yield from self._recipients(("to",), source.to)
+        yield from self._recipients(("cc",), source.cc)
+        yield from self._routes(source)
+
+    def _routes(self, source: Source) -> Iterator[tuple[FieldPath, str]]:
+        if source.routes and source.routes[-1].match:
+            yield (
+                ("routes", len(source.routes) - 1, "match"),
+                ("the last route must have no match, or what falls through all of them would be lost"),
+            )
+        for index, route in enumerate(source.routes):
+            here = ("routes", index)
+            yield from ((here + path, message) for path, message in self._route(source, route))
+        if not source.routes and not source.to and source.kind != NATIVE:
+            yield ("to",), "is missing; who gets the mail?"
+
+    def _route(self, source: Source, route: Route) -> Iterator[tuple[FieldPath, str]]:
+        if route.sender is not None and route.sender not in self.names["senders"]:
+            yield ("sender",), self._no_such("sender", "senders", route.sender)
+        if not route.to and not source.to and source.kind != NATIVE:
+            yield ("to",), "is missing, and the source has none either"
+        yield from self._recipients(("to",), route.to)
+        yield from self._recipients(("cc",), route.cc)
+
+    def _recipients(self, path: FieldPath, names: tuple[str, ...]) -> Iterator[tuple[FieldPath, str]]:
+        for index, name in enumerate(names):
+            if name in self.names["recipients"]:
+                continue
+            if "@" not in name:
+                yield (*path, index), self._no_such("recipients entry", "recipients", name)
+                continue
+            try:
+                Address.parse(name)
+            except ValueError as error:
+                yield (*path, index), str(error)
+
+    def _no_such(self, what: str, section: str, name: str) -> str:
+        return f"there is no {what} {name}; there are {', '.join(sorted(self.names[section])) or 'none'}"
+
+    def _shared_keys(self) -> Iterator[tuple[FieldPath, str]]:
+        owners: dict[str, str] = {}
+        for name, source in self.config.sources.items():
+            for index, key in enumerate(source.keys if source.kind == NATIVE else ()):
+                if owners.setdefault(key, name) != name:
+                    yield (
+                        ("sources", name, "keys", index),
+                        (f"also opens {owners[key]}; a key may serve only one native source"),
+                    )
+
+
+def _is_branch(part: str | int) -> bool:
+    """Whether pydantic added this part itself, to say which member of a union it tried."""
+    return isinstance(part, str) and part.startswith(("literal[", "function-", "Rate", "tuple["))
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """What the file asks for and this version does not do yet; said at every start, so that nobody relies on it."""
+    for name, source in config.sources.items():
+        for index, route in enumerate(source.routes):
+            if route.group:
+                where = f"sources.{name}.routes[{index}].group"
+                yield f"{where}: grouping is not done yet; every notification is its own mail"
+    for name, sender in config.senders.items():
+        if sender.fallback:
+            yield f"senders.{name}.fallback: failover is not done yet; a refused message ends as failed"
+        if sender.rate:
+            yield f"senders.{name}.rate: quotas are not kept yet; a 429 of the provider defers the message"

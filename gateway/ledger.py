@@ -1,0 +1,206 @@
+"""How a notification survives: Entry, Claim, Settlement, and what a store is.
+
+Comes in: nothing, these are values and one protocol. Goes out: the words the line and every store agree on. The ledger
+is the truth; a doorbell only says "look".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from pydantic import AwareDatetime
+
+from gateway.address import Address, Model
+from gateway.message import WORST_FIRST, Message, Priority, Status
+
+
+class Event(Model):
+    """One line of a notification's history: when, the event's word, the message it is about, and why."""
+
+    at: AwareDatetime
+    event: str
+    message: str = ""
+    reason: str = ""
+
+
+class MessageState(Model):
+    """A message as the ledger shows it, without its content."""
+
+    id: str
+    to: tuple[Address, ...]
+    sender: str
+    status: Status
+    reason: str = ""
+    attempts: int = 0
+
+
+class Entry(Model):
+    """A notification as the ledger keeps it.
+
+    `digest` is the hash of the request body that made it, `ids` every notification the same request made.
+    `own` is its status when it has no message of its own (a dead letter, a skipped duplicate).
+    """
+
+    id: str
+    source: str
+    kind: str
+    title: str
+    state: str
+    severity: str
+    unmapped: bool = False
+    created: AwareDatetime
+    digest: str = ""
+    ids: tuple[str, ...] = ()
+    own: Status | None = None
+    reason: str = ""
+    messages: tuple[MessageState, ...] = ()
+    history: tuple[Event, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The worst of its messages' states, or its own."""
+        present = {message.status for message in self.messages} | ({self.own} if self.own else set())
+        return next((status for status in WORST_FIRST if status in present), Status.SKIPPED)
+
+
+class Claim(Model):
+    """One worker's right to one message until `until`.
+
+    `attempt` counts from 1. `unresolved`: an earlier attempt may have reached the provider and nobody knows, so
+    reconcile first. `facts` are what the fence recorded. `version` is the store's own (an ETag) and opaque.
+    """
+
+    message: Message
+    owner: str
+    attempt: int
+    until: AwareDatetime
+    unresolved: bool = False
+    last_reason: str = ""
+    facts: dict[str, str] = {}
+    version: str = ""
+
+
+class Settlement(Model):
+    """What became of a claim: the new status and why; `due` when it must be looked at again (None: final).
+
+    `unresolved` stays true while an attempt may have been accepted without our knowing.
+    """
+
+    status: Status
+    event: str
+    at: AwareDatetime
+    reason: str = ""
+    due: AwareDatetime | None = None
+    unresolved: bool = False
+    provider_id: str = ""
+
+
+class Captured(NamedTuple):
+    """One mail that the capture transport kept; `cursor` orders them, oldest first."""
+
+    cursor: str
+    at: datetime
+    message: Message
+
+
+class Due(NamedTuple):
+    """A message that wants a doorbell."""
+
+    id: str
+    priority: Priority
+
+
+class Page(NamedTuple):
+    """Some of the ledger's notifications, newest first, and where to go on (None: that was all)."""
+
+    entries: tuple[Entry, ...]
+    next: str | None
+
+
+class Store(Protocol):
+    """Where messages survive. Every verb is durable when it returns, or raises StoreUnavailable.
+
+    The ledger is the truth, the doorbell only says "look". Time is always given, never read here.
+    """
+
+    async def add(self, entry: Entry, messages: Sequence[Message], due: datetime) -> Entry | None:
+        """Write a notification, its messages and their due time in one transaction, and ring for what is due now.
+
+        None: written. Otherwise the notification that already has this id, unchanged. The insert is the
+        idempotency check, so two callers at once get one writer.
+        """
+        ...
+
+    async def claim(self, message: str, owner: str, now: datetime, until: datetime) -> Claim | None:
+        """Take an open message whose due time has come; None when it is final, not due, or somebody else's."""
+        ...
+
+    async def record(self, claim: Claim, facts: dict[str, str]) -> Claim | None:
+        """Add provider facts under the claim by compare-and-set; None when the claim was lost: stop at once."""
+        ...
+
+    async def settle(self, claim: Claim, settlement: Settlement) -> bool:
+        """End the claim; False when it was lost to another worker, whose word then counts."""
+        ...
+
+    async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:
+        """Ring the doorbell for a message, at a time; a lost or doubled ring changes nothing but time."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Due]:
+        """Open messages whose due time has passed, oldest first: what the sweep must ring."""
+        ...
+
+    async def get(self, notification: str) -> Entry | None:
+        """One notification with its messages and history."""
+        ...
+
+    async def list(self, *, status: str, source: str, since: datetime | None, cursor: str, limit: int) -> Page:
+        """Notifications, newest first, filtered by status, source (both "" for any) and creation time."""
+        ...
+
+    async def keep(self, message: Message, at: datetime) -> None:
+        """Store one captured mail; called twice it is there twice, so that a duplicate shows."""
+        ...
+
+    async def kept(self, message: str) -> bool:
+        """Whether a message with this id was captured."""
+        ...
+
+    async def captured(self, *, after: str, since: datetime | None, limit: int) -> Sequence[Captured]:
+        """Captured mails behind the cursor `after` ("" from the start), oldest first."""
+        ...
+
+    async def captured_one(self, message: str) -> Captured | None:
+        """The captured mail with this message id (the first, should there be several)."""
+        ...
+
+    async def forget_captured(self) -> int:
+        """Delete every captured mail; how many there were. The ledger stays."""
+        ...
+
+    async def put(self, name: str, content: bytes) -> bool:
+        """Write a blob that is not there yet; False when the name is taken (the old content stays)."""
+        ...
+
+    async def fetch(self, name: str) -> bytes | None:
+        """A blob's content, None when there is none."""
+        ...
+
+    async def read(self, key: str) -> tuple[bytes, str] | None:
+        """One small shared value and its version."""
+        ...
+
+    async def write(self, key: str, value: bytes, version: str | None) -> bool:
+        """Compare-and-set a shared value; `version` None: it must not exist yet. False: somebody was faster."""
+        ...
+
+    async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
+        """Delete what ended before these times: contents, whole notifications, captured mail. How many rows."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of every file and connection."""
+        ...

@@ -1,0 +1,1 @@
+"""The tests: each one a sentence, real sockets and files instead of mocks."""
