@@ -6,8 +6,8 @@ is the truth; a doorbell only says "look".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from pydantic import AwareDatetime
@@ -39,7 +39,7 @@ class MessageState(Model):
 class Entry(Model):
     """A notification as the ledger keeps it.
 
-    `digest` is the hash of the request body that made it, `ids` every notification the same request made.
+    `digest` is the hash of the request body that made it.
     `own` is its status when it has no message of its own (a dead letter, a skipped duplicate).
     """
 
@@ -52,7 +52,6 @@ class Entry(Model):
     unmapped: bool = False
     created: AwareDatetime
     digest: str = ""
-    ids: tuple[str, ...] = ()
     own: Status | None = None
     reason: str = ""
     messages: tuple[MessageState, ...] = ()
@@ -133,8 +132,11 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, message: str, owner: str, now: datetime, until: datetime) -> Claim | None:
-        """Take an open message whose due time has come; None when it is final, not due, or somebody else's."""
+    async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
+        """Take an open message whose due time has come; None when it is final, not due, or somebody else's.
+
+        The claim lasts as long as `leases` says for the message's transport.
+        """
         ...
 
     async def record(self, claim: Claim, facts: dict[str, str]) -> Claim | None:
