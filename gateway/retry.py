@@ -33,7 +33,7 @@ QUOTA_PATIENCE = timedelta(days=7)
 """The same while the provider's quota is the reason."""
 
 ENOUGH_TRIES = 20
-"""Nothing is given up for its age before this many tries (seven hours): a message may have waited long for its first."""
+"""Nothing is given up for its age before this many tries (seven hours): a message may have waited for its first."""
 
 LOGIN_TRIES = 6
 """Tries against a 401, two of them in a row: ACS has refused correctly signed requests for "time drift" (A.6)."""
