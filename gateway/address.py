@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 
 class Model(BaseModel):
@@ -33,11 +33,35 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
+def _ascii(email: str) -> str:
+    """The address with its domain in IDNA form."""
+    local, at, domain = email.rpartition("@")
+    if not at or domain.isascii():
+        return email
+    try:
+        return f"{local}@{domain.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        return email
+
+
+def _checked(email: str) -> str:
+    """The address itself when it is one; lengths from RFC 5321 section 4.5.3.1."""
+    if not _BARE.fullmatch(email) or len(email) > 254 or len(email.rpartition("@")[0]) > 64:
+        raise ValueError("is not an e-mail address; write user@example.com or Name <user@example.com>")
+    return email
+
+
+def _unbroken(name: str) -> str:
+    if has_control(name):
+        raise ValueError("must not contain line breaks or control characters")
+    return name
+
+
 class Address(Model):
     """One mailbox: `email` in ASCII (an international domain in its xn-- form), `name` possibly empty."""
 
-    email: str
-    name: str = ""
+    email: Annotated[str, AfterValidator(lambda email: _checked(_ascii(email)))]
+    name: Annotated[str, AfterValidator(_unbroken)] = ""
 
     def __str__(self) -> str:
         """`Name <email>`, or the bare e-mail."""
@@ -61,24 +85,6 @@ class Address(Model):
             name = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain.strip()
             return cls(email=_checked(_ascii(email)), name=name)
         return cls(email=_checked(_ascii(text)))
-
-
-def _ascii(email: str) -> str:
-    """The address with its domain in IDNA form."""
-    local, at, domain = email.rpartition("@")
-    if not at or domain.isascii():
-        return email
-    try:
-        return f"{local}@{domain.encode('idna').decode('ascii')}"
-    except UnicodeError:
-        return email
-
-
-def _checked(email: str) -> str:
-    """The address itself when it is one; lengths from RFC 5321 section 4.5.3.1."""
-    if not _BARE.fullmatch(email) or len(email) > 254 or len(email.rpartition("@")[0]) > 64:
-        raise ValueError("is not an e-mail address; write user@example.com or Name <user@example.com>")
-    return email
 
 
 def split_addresses(text: str) -> list[str]:
