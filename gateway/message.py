@@ -5,6 +5,7 @@ Comes in: nothing, these are values. Goes out: frozen models that every later ro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -86,6 +87,23 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one mail of a notification goes: routing's answer, which rendering and the pipeline read.
+
+    `route` counts the source's routes from 0; `look` is None where rendering chooses by what the notification says.
+    """
+
+    route: int
+    sender: str
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    look: str | None = None
+    language: str = "en"
+    priority: Priority = Priority.NORMAL
+
+
 class Message(Model):
     """One submission to one provider, rendered and frozen before it is accepted; a retry sends exactly these bytes.
 
@@ -132,6 +150,10 @@ class NotFound(Model):
     """Reconcile's answer when the provider does not know the submission: it was never accepted."""
 
 
+DEADLINES = {"acs": 30.0, "graph": 30.0, "capture": 5.0}
+"""Seconds after which each transport's call is cut; a claim lasts twice as long."""
+
+
 class Fence(Protocol):
     """A transport's way to write a provider's fact under its claim, before the step that must never be repeated."""
 
@@ -146,7 +168,7 @@ class Fence(Protocol):
 
 
 class Transport(Protocol):
-    """One way out. `deadline` in seconds: a call is cut there, and a claim lasts twice as long."""
+    """One way out; `deadline` is its DEADLINES entry."""
 
     deadline: float
 
