@@ -3,6 +3,7 @@
     GatewayError
     ├── ConfigurationError      the configuration cannot be used; carries every Problem found
     ├── Rejected                a caller gets a problem+json answer: status, code, detail, fields
+    ├── ClaimLost               another worker has the message now: stop at once
     ├── StoreUnavailable        nothing could be made durable: 503, the caller must try again
     └── TransportError          one provider call did not end in "yes"; carries the decision
 
@@ -70,6 +71,10 @@ class StoreUnavailable(GatewayError):
     """The store could not make the message durable; nothing was accepted."""
 
 
+class ClaimLost(GatewayError):
+    """The claim on a message has gone to another worker; whatever was about to be done must not be done."""
+
+
 class Outcome(StrEnum):
     """What one provider call may have done when it did not answer yes."""
 
@@ -98,6 +103,8 @@ class Reason(StrEnum):
     """No token could be obtained, so nothing was sent."""
     CRASHED = "crashed"
     """The worker that held the message ended without settling it."""
+    NOT_FOUND = "not_found"
+    """The provider does not know the submission, so it was never accepted."""
     DROPPED = "dropped"
     """The provider accepted the message and later said that it failed."""
     UNKNOWN_OUTCOME = "unknown_outcome"

@@ -68,7 +68,8 @@ class Claim(Model):
     """One worker's right to one message until `until`.
 
     `attempt` counts from 1. `unresolved`: an earlier attempt may have reached the provider and nobody knows, so
-    reconcile first. `facts` are what the fence recorded. `version` is the store's own (an ETag) and opaque.
+    reconcile first; `submitted` says since when. `facts` are what the fence recorded.
+    `version` is the store's own (an ETag) and opaque.
     """
 
     message: Message
@@ -76,6 +77,7 @@ class Claim(Model):
     attempt: int
     until: AwareDatetime
     unresolved: bool = False
+    submitted: AwareDatetime | None = None
     last_reason: str = ""
     facts: dict[str, str] = {}
     version: str = ""

@@ -11,6 +11,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+ERROR = logging.ERROR
+WARNING = logging.WARNING
 LOGGER = logging.getLogger("gateway")
 
 ALLOWED = frozenset(

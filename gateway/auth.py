@@ -1,0 +1,158 @@
+"""Is this caller who it says: request headers and query come in, the source it may use goes out, or a Rejected.
+
+Keys are 256-bit random and stored as their SHA-256, so a plain hash is enough; every comparison takes the same time
+whatever matches. Any one valid credential in a request suffices.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from gateway.config import Config
+from gateway.errors import Rejected
+
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer'}
+"""On every 401: .NET and PowerShell send their credentials only after it."""
+
+_PREFIX = "sha256:"
+
+
+class NewKey(NamedTuple):
+    """A fresh key and what the configuration keeps of it."""
+
+    name: str
+    key: str
+    hash: str
+
+
+def new_key(name: str) -> NewKey:
+    """A 256-bit random key; only its hash belongs into the configuration."""
+    key = secrets.token_urlsafe(32)
+    return NewKey(name, key, hash_key(key))
+
+
+def hash_key(key: str) -> str:
+    """`sha256:` and the hexadecimal SHA-256; any text is a possible key, so nothing here can raise."""
+    return _PREFIX + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def presented(headers: Mapping[str, str], code: Iterable[str]) -> Iterator[str]:
+    """Every credential in a request: any Authorization scheme, the Basic password, x-api-key, `?code=`."""
+    scheme, _, credential = headers.get("authorization", "").strip().partition(" ")
+    credential = credential.strip()
+    if scheme.lower() == "basic":
+        user, _, password = _basic(credential).partition(":")
+        yield password or user
+    elif credential:
+        yield credential
+    if key := headers.get("x-api-key", "").strip():
+        yield key
+    yield from (value for value in code if value)
+
+
+def _basic(credential: str) -> str:
+    try:
+        return base64.b64decode(credential, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+class Keyring:
+    """Who may use what; built once from the configuration."""
+
+    def __init__(self, config: Config) -> None:
+        """Only hashes are kept."""
+        self._sources = {name: source.keys for name, source in config.sources.items()}
+        self._native = [(name, source.keys) for name, source in config.sources.items() if source.kind == "native"]
+        self._admin = config.admin.keys if config.admin else ()
+
+    def require(self, source: str, credentials: Iterable[str]) -> None:
+        """Let a source's caller in, or raise 401 or 403. A source without keys is open (a form with origins)."""
+        keys = self._sources[source]
+        if not keys:
+            return
+        hashes = [hash_key(credential) for credential in credentials]
+        if not _any_match(keys, hashes):
+            raise self._refusal(hashes, f"a key of source {source}")
+
+    def native(self, credentials: Iterable[str]) -> str:
+        """The native source whose key was presented."""
+        hashes = [hash_key(credential) for credential in credentials]
+        found = [name for name, keys in self._native if _any_match(keys, hashes)]
+        if not found:
+            raise self._refusal(hashes, "a key of a native source")
+        return found[0]
+
+    def is_admin(self, credentials: Iterable[str]) -> bool:
+        """Whether an operator's key was presented."""
+        return _any_match(self._admin, [hash_key(credential) for credential in credentials])
+
+    def require_admin(self, credentials: Iterable[str]) -> None:
+        """Let an operator in, or raise 401 or 403."""
+        hashes = [hash_key(credential) for credential in credentials]
+        if not _any_match(self._admin, hashes):
+            raise self._refusal(hashes, "an admin key (`admin: {keys: […]}` in gateway.yaml)")
+
+    def readable(self, credentials: Iterable[str]) -> frozenset[str] | None:
+        """The sources whose notifications this caller may read; None means all of them (an operator)."""
+        hashes = [hash_key(credential) for credential in credentials]
+        if _any_match(self._admin, hashes):
+            return None
+        names = frozenset(name for name, keys in self._sources.items() if _any_match(keys, hashes))
+        if not names:
+            raise self._refusal(hashes, "a key of the notification's source, or an admin key")
+        return names
+
+    def _refusal(self, hashes: list[str], wanted: str) -> Rejected:
+        known = any(_any_match(keys, hashes) for keys in (*self._sources.values(), self._admin))
+        if known:
+            return Rejected(403, "forbidden", f"This key is valid, but not here: {wanted} is needed.")
+        what = "The key is not known" if hashes else "No key was sent"
+        ways = "Authorization: Bearer KEY, x-api-key: KEY, a Basic password or ?code=KEY"
+        return Rejected(401, "unauthorized", f"{what}; {wanted} is needed. Send {ways}.", headers=CHALLENGE)
+
+
+def _any_match(keys: Iterable[str], hashes: list[str]) -> bool:
+    """Whether one of `hashes` is among `keys`; every pair is compared, each in constant time."""
+    found = False
+    for key in keys:
+        for candidate in hashes:
+            found |= hmac.compare_digest(key, candidate)
+    return found
+
+
+def origin_of(url: str) -> str:
+    """The origin of an absolute URL in a browser's spelling, "" for anything else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return ""
+    default = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
+
+
+def origin_allowed(origin: str, origins: Iterable[str]) -> bool:
+    """Whether a browser page of this origin may post; `*` allows every page."""
+    allowed = tuple(origins)
+    return "*" in allowed or (bool(origin) and origin_of(origin) in {origin_of(item) for item in allowed})
+
+
+def require_origin(origin: str | None, origins: Iterable[str]) -> None:
+    """No Origin (curl, a server, an old browser) is taken, a foreign one is 403."""
+    if origin is not None and not origin_allowed(origin, origins):
+        raise Rejected(
+            403,
+            "foreign_origin",
+            "This form does not take posts from the page's web site; add its origin to the source's `origins`.",
+        )

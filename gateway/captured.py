@@ -1,0 +1,113 @@
+"""Captured mail for people's own tests: a query comes in, what the capture transport kept goes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import openapi, web
+from gateway.auth import Keyring
+from gateway.errors import Rejected
+from gateway.ledger import Captured, Store
+from gateway.settings import Environment, Settings
+from gateway.shown import message_json, time_json
+
+POLL = 0.05
+"""Seconds between two looks while a caller waits for a mail."""
+
+LONGEST_WAIT = 120
+MOST = 1000
+
+
+def open_to_all(settings: Settings) -> bool:
+    """Whether captured mail needs no key: on a developer's machine and in tests."""
+    return settings.environment in {Environment.LOCAL, Environment.TEST}
+
+
+@dataclass(frozen=True)
+class CapturedMail:
+    """The routes under /v1/captured."""
+
+    settings: Settings
+    store: Store
+    keyring: Keyring
+
+    def add_to(self, app: FastAPI) -> None:
+        """Register the routes."""
+        app.get("/v1/captured", **openapi.CAPTURED)(self.find)
+        app.delete("/v1/captured", **openapi.FORGET)(self.forget)
+        app.get("/v1/captured/{id}/raw", **openapi.RAW)(self.raw)
+
+    def check(self, request: Request) -> None:
+        """Let a developer in, and elsewhere an operator."""
+        if not open_to_all(self.settings):
+            self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
+
+    async def find(self, request: Request) -> Response:
+        """Captured mail that matches, oldest first; with `wait` as soon as there is some."""
+        self.check(request)
+        query = dict(web.query_of(request))
+        wait = web.number_of(query, "wait", default=0, most=LONGEST_WAIT)
+        limit = web.number_of(query, "limit", default=100, most=MOST) or MOST
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        cursor = query.get("cursor", "")
+        while True:
+            found, cursor = await self._scan(query, cursor, limit + 1)
+            if found or loop.time() >= deadline:
+                break
+            await asyncio.sleep(POLL)
+        more = found[limit - 1].cursor if len(found) > limit else None
+        return web.answer({"items": [captured_json(item) for item in found[:limit]], "next": more})
+
+    async def _scan(self, query: dict[str, str], cursor: str, limit: int) -> tuple[list[Captured], str]:
+        """What matches behind `cursor`, and how far was looked."""
+        since = web.time_of(query, "since")
+        found: list[Captured] = []
+        async for item in self._all(cursor, since):
+            cursor = item.cursor
+            if _matches(item, query.get("to", ""), query.get("subject", "")):
+                found.append(item)
+                if len(found) == limit:
+                    break
+        return found, cursor
+
+    async def _all(self, cursor: str, since: Any) -> AsyncIterator[Captured]:
+        while items := await self.store.captured(after=cursor, since=since, limit=200):
+            for item in items:
+                yield item
+            cursor = items[-1].cursor
+
+    async def raw(self, request: Request) -> Response:
+        """One captured mail as it would go over the wire."""
+        from gateway import mime
+
+        self.check(request)
+        kept = await self.store.captured_one(request.path_params["id"])
+        if kept is None:
+            raise Rejected(404, "not_found", "No captured mail has this id.")
+        return Response(mime.build(kept.message), media_type="message/rfc822", headers=web.NO_REFERRER)
+
+    async def forget(self, request: Request) -> Response:
+        """Delete all captured mail, as a test does before it begins."""
+        self.check(request)
+        return web.answer({"deleted": await self.store.forget_captured()})
+
+
+def captured_json(item: Captured) -> dict[str, Any]:
+    """One captured mail as the API shows it."""
+    return {**message_json(item.message), "captured": time_json(item.at), "cursor": item.cursor}
+
+
+def _matches(item: Captured, to: str, subject: str) -> bool:
+    """`to` is a whole address (or a part of one, without @), `subject` any part; neither minds case."""
+    emails = [address.email.lower() for address in item.message.recipients]
+    wanted = to.strip().lower()
+    reached = wanted in emails if "@" in wanted else any(wanted in email for email in emails)
+    return (not wanted or reached) and subject.strip().lower() in item.message.subject.lower()

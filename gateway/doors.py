@@ -1,0 +1,180 @@
+"""The doors: a request with a notification in it comes in, the line makes it durable, and only then an answer goes out.
+
+Native clients get 202, tools 200, web pages 200 or 303; every refusal is a Rejected with a reason to act on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import sources, web
+from gateway.auth import Keyring, origin_allowed, require_origin
+from gateway.config import Config, Source
+from gateway.errors import Rejected
+from gateway.pipeline import Accepted, Line
+from gateway.shown import message_json
+from gateway.sources.form import Form, next_url, read_form
+
+FORM = "form"
+NATIVE = "native"
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_CORS_EXPOSED = "X-Notification-Id, Idempotency-Replay, Retry-After"
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The three ways in over HTTP."""
+
+    config: Config
+    line: Line
+    keyring: Keyring
+
+    async def native(self, request: Request) -> Response:
+        """The application's door: our own JSON, 202."""
+        headers = web.headers_of(request)
+        name = self.keyring.native(web.credentials(request, headers))
+        body = await web.body_of(request, headers)
+        if web.lost_body(body, headers):
+            raise web.length_required()
+        notifications = sources.read("native", body, headers, name)
+        if notifications[0].envelope and notifications[0].envelope.dry_run:
+            rendered = self.line.compose(notifications[0], name)
+            return web.answer({"status": "dry_run", "messages": [message_json(message) for message in rendered]})
+        accepted = await self._accept(name, notifications, body, headers)
+        return _accepted(accepted, 202)
+
+    async def webhook(self, request: Request) -> Response:
+        """A tool's door: its own payload, 200, since several tools accept nothing else."""
+        name, source = self._source(request, strict=False)
+        headers = web.headers_of(request)
+        self.keyring.require(name, web.credentials(request, headers, self._path_key(request, source)))
+        body = await web.body_of(request, headers)
+        if request.method == "GET":
+            body = web.query_body(request)
+            headers = {**headers, "content-type": "application/x-www-form-urlencoded"}
+            if not body:
+                raise _wrong_method("POST, PUT", "a GET is only taken with its payload in the query")
+        if web.lost_body(body, headers):
+            raise web.length_required()
+        notifications = sources.read(source.kind, body, headers, name)
+        return _accepted(await self._accept(name, notifications, body, headers), 200)
+
+    async def form(self, request: Request) -> Response:
+        """A web page's door: 200 JSON for scripts, 303 for a browser that posted a plain form."""
+        name, source = self._source(request, strict=True)
+        headers = web.headers_of(request)
+        try:
+            response = await self._form(request, headers, name, source)
+        except Exception as error:  # a page's script may only read the reason with CORS headers on it
+            refusal = web.as_rejection(error)
+            if web.wants_html(headers):
+                return web.page("This did not work", [refusal.detail, *refusal.fields.values()], refusal.status)
+            response = web.problem(refusal)
+        return _with_cors(response, headers, source)
+
+    async def _form(self, request: Request, headers: dict[str, str], name: str, source: Source) -> Response:
+        self._let_in(name, source, request, headers)
+        body = await web.body_of(request, headers)
+        if web.lost_body(body, headers):
+            raise web.length_required()
+        form = read_form(body, headers)
+        notifications = sources.read(FORM, body, headers, name)
+        accepted = await self._accept(name, notifications, body, headers)
+        return self._form_answer(accepted, form, headers, name, source)
+
+    def _form_answer(
+        self, accepted: Accepted, form: Form, headers: dict[str, str], name: str, source: Source
+    ) -> Response:
+        if not web.wants_html(headers):
+            return _accepted(accepted, 200)
+        location = next_url(form, source.origins) or f"/v1/forms/{name}/thanks"
+        return Response(status_code=303, headers={"Location": location, **_naming(accepted)})
+
+    async def preflight(self, request: Request) -> Response:
+        """A browser asks before a fetch with JSON; only the configured origins are told yes."""
+        _, source = self._source(request, strict=True)
+        headers = web.headers_of(request)
+        response = Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
+        if origin_allowed(headers.get("origin", ""), source.origins):
+            response.headers["Access-Control-Allow-Methods"] = "POST"
+            wanted = headers.get("access-control-request-headers", "content-type")
+            response.headers["Access-Control-Allow-Headers"] = wanted
+            response.headers["Access-Control-Max-Age"] = "7200"
+        return _with_cors(response, headers, source)
+
+    async def thanks(self, request: Request) -> Response:
+        """Where a browser goes when the form names no page of its own."""
+        self._source(request, strict=True)
+        return web.page("Thank you", ["Your message has been sent."])
+
+    def _let_in(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> None:
+        """A form is open to its pages and to whoever has a key, should it have any."""
+        if source.keys and (not source.origins or "authorization" in headers or "x-api-key" in headers):
+            self.keyring.require(name, web.credentials(request, headers))
+        else:
+            require_origin(headers.get("origin"), source.origins)
+
+    def _source(self, request: Request, *, strict: bool) -> tuple[str, Source]:
+        """The source a path names; 404 with the reason when it is none of this door's."""
+        name = request.path_params["source"]
+        source = self.config.sources.get(name)
+        if source is None:
+            raise Rejected(404, "unknown_source", "There is no source of this name in gateway.yaml.")
+        if (source.kind == FORM) != strict or source.kind == "native":
+            door = {"form": f"/v1/forms/{name}", "native": "/v1/notifications"}.get(source.kind, f"/v1/webhooks/{name}")
+            raise Rejected(404, "wrong_door", f"Source {name} is of kind {source.kind}; post to {door}.")
+        return name, source
+
+    def _path_key(self, request: Request, source: Source) -> str:
+        key: str = request.path_params.get("key", "")
+        if key and not source.key_in_path:
+            raise Rejected(
+                404, "not_found", "This source takes no key in its path; say `key_in_path: true` if it should."
+            )
+        return key
+
+    async def _accept(self, source: str, notifications: list[Any], body: bytes, headers: dict[str, str]) -> Accepted:
+        key = headers.get("idempotency-key")
+        if key is not None and not _KEY.fullmatch(key):
+            raise Rejected(400, "malformed", "Idempotency-Key must be 1 to 255 printable ASCII characters.")
+        digest = hashlib.sha256(body).hexdigest() if key is not None else ""
+        return await self.line.accept(source, notifications, key=key, digest=digest)
+
+
+def _naming(accepted: Accepted) -> dict[str, str]:
+    replay = {"Idempotency-Replay": "true"} if accepted.replayed else {}
+    return {"X-Notification-Id": ", ".join(accepted.ids), **replay}
+
+
+def _accepted(accepted: Accepted, status: int) -> Response:
+    several = {"ids": accepted.ids} if len(accepted.ids) > 1 else {}
+    value = {"id": accepted.ids[0], "status": "queued", **several}
+    location = {"Location": f"/v1/notifications/{accepted.ids[0]}"} if status == 202 else {}
+    return web.answer(value, status, {**_naming(accepted), **location})
+
+
+def _with_cors(response: Response, headers: dict[str, str], source: Source) -> Response:
+    origin = headers.get("origin", "")
+    response.headers["Vary"] = "Origin"
+    if origin and origin_allowed(origin, source.origins):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "X-Notification-Id, Idempotency-Replay, Retry-After"
+    return response
+
+
+def _wrong_method(allow: str, why: str) -> Rejected:
+    return Rejected(
+        405,
+        "method_not_allowed",
+        f"Use {allow} here: {why}. A POST that was redirected on its way also arrives as a GET: check the URL "
+        "(https, no redirect).",
+        headers={"Allow": allow},
+    )

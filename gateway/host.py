@@ -1,0 +1,159 @@
+"""The embedded host: settings come in, one process serves HTTP, answers doorbells and keeps the timers until it is told
+to stop; it then finishes or releases what it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, cast, runtime_checkable
+
+import uvicorn
+
+from gateway import wiring
+from gateway.ledger import Due
+from gateway.settings import Settings
+from gateway.telemetry import ERROR, log
+from gateway.wiring import Gateway
+
+CONCURRENCY = 64
+"""Deliveries under way at once; each is mostly waiting for a provider."""
+
+SWEEP_SECONDS = 2.0
+"""How soon a doorbell lost in a crash is rung again."""
+
+PURGE_SECONDS = 3600.0
+
+GRACE_SECONDS = 35.0
+"""How long a stop waits for what is under way: a little more than the longest transport's deadline."""
+
+MAX_CONNECTIONS = 2048
+
+
+@runtime_checkable
+class Bell(Protocol):
+    """A store that can wait for its own doorbell."""
+
+    async def doorbell(self) -> Due:
+        """The next message to look at."""
+        ...
+
+
+@dataclass
+class Deliveries:
+    """The doorbell loop: at most CONCURRENCY at once; an error in one is logged and the sweep tries again."""
+
+    gateway: Gateway
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Answer doorbells until cancelled."""
+        bell = cast("Bell", self.gateway.store)
+        places = asyncio.Semaphore(CONCURRENCY)
+        while True:
+            await places.acquire()
+            try:
+                due = await bell.doorbell()
+            except BaseException:
+                places.release()
+                raise
+            task = asyncio.create_task(self._one(due.id))
+            self.running.add(task)
+            task.add_done_callback(self.running.discard)
+            task.add_done_callback(lambda _: places.release())
+
+    async def _one(self, message: str) -> None:
+        try:
+            await self.gateway.delivery.deliver(message)
+        except Exception as error:
+            log("delivery_failed", ERROR, message=message, exc_info=error)
+
+    async def finish(self) -> None:
+        """Wait for what is under way; whatever is still not done keeps its claim, and the ledger covers it."""
+        if self.running:
+            await asyncio.wait(set(self.running), timeout=GRACE_SECONDS)
+
+
+async def _every(seconds: float, event: str, work: Callable[[], Awaitable[int]]) -> None:
+    """Do some work now and then, for ever."""
+    while True:
+        try:
+            if count := await work():
+                log(event, count=count)
+        except Exception as error:
+            log(f"{event}_failed", ERROR, exc_info=error)
+        await asyncio.sleep(seconds)
+
+
+@contextlib.asynccontextmanager
+async def working(gateway: Gateway) -> AsyncIterator[None]:
+    """Doorbells and timers run for the length of the block."""
+    deliveries = Deliveries(gateway)
+    tasks = [
+        asyncio.create_task(deliveries.run()),
+        asyncio.create_task(_every(SWEEP_SECONDS, "swept", gateway.line.sweep)),
+        asyncio.create_task(_every(PURGE_SECONDS, "purged", gateway.line.purge)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await deliveries.finish()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that tells when it listens, and leaves the signals to us."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+        """`ready` gets the port, which is interesting when 0 was asked for."""
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Listen, then say so."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            self._ready(self.servers[0].sockets[0].getsockname()[1])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are set in `serve`, once for HTTP and deliveries together."""
+        yield
+
+
+async def serve(
+    settings: Settings, environ: Mapping[str, str], host: str, port: int, ready: Callable[[int], None]
+) -> None:
+    """Run until SIGINT or SIGTERM; a second signal ends at once."""
+    gateway = await wiring.build(settings, environ)
+    config = uvicorn.Config(
+        gateway.app,
+        host,
+        port,
+        log_config=None,
+        access_log=False,  # request lines hold keys (?code=)
+        server_header=False,
+        lifespan="off",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+    )
+    server = Server(config, ready)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _stop, server)
+    try:
+        async with working(gateway):
+            await server.serve()
+    finally:
+        await gateway.close()
+        log("stopped")
+
+
+def _stop(server: uvicorn.Server) -> None:
+    server.force_exit = server.should_exit
+    server.should_exit = True

@@ -1,0 +1,218 @@
+"""What every HTTP route needs: a request's body, headers and credentials come in, JSON and problem+json go out."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.auth import presented
+from gateway.errors import Rejected, StoreUnavailable
+from gateway.telemetry import ERROR, log
+
+BODY_LIMIT = 10 * 1024 * 1024
+"""Bytes of one request body; larger things go by queue and blob."""
+
+NO_REFERRER = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """The headers by lower-case name, repeated ones joined by a comma."""
+    found: dict[str, str] = {}
+    for name, value in request.scope["headers"]:
+        key = name.decode("latin-1")
+        text = value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def query_of(request: Request) -> list[tuple[str, str]]:
+    """The query's pairs in order, empty values kept."""
+    raw = request.scope.get("query_string", b"")
+    return parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+
+
+def credentials(request: Request, headers: Mapping[str, str], path_key: str = "") -> list[str]:
+    """Every credential of a request; the ones from the URL too, for tools that can only store a URL."""
+    code = [value for name, value in query_of(request) if name == "code"]
+    return [*presented(headers, code), *([path_key] if path_key else [])]
+
+
+def time_of(query: Mapping[str, str], name: str) -> datetime | None:
+    """A query parameter that is a time: ISO 8601 with an offset, or seconds since 1970."""
+    text = query.get(name, "").strip().replace(" ", "+")  # an unescaped + of an offset arrives as a space
+    if not text:
+        return None
+    try:
+        if re.fullmatch(r"[0-9.]+", text):
+            return datetime.fromtimestamp(float(text), UTC)
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise _bad_query(name, "must be a time with an offset, such as 2026-11-23T14:45:00Z")
+
+
+def number_of(query: Mapping[str, str], name: str, *, default: int, most: int) -> int:
+    """A query parameter that is a whole number from 0 to `most`."""
+    text = query.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
+        raise _bad_query(name, f"must be a whole number from 0 to {most}")
+    return int(text)
+
+
+def _bad_query(name: str, what: str) -> Rejected:
+    return Rejected(422, "invalid", f"The query parameter {name} cannot be used.", fields={name: what})
+
+
+def query_body(request: Request) -> bytes:
+    """The query without its key, as the form-encoded body it stands for."""
+    return urlencode([pair for pair in query_of(request) if pair[0] != "code"]).encode()
+
+
+async def body_of(request: Request, headers: Mapping[str, str]) -> bytes:
+    """The body, never more than BODY_LIMIT: 413 as soon as that is certain."""
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > BODY_LIMIT:
+        raise too_large()
+    chunks = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > BODY_LIMIT:
+                raise too_large()
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Rejected(400, "incomplete", "The connection ended before the whole body was here.") from None
+    return b"".join(chunks)
+
+
+def too_large() -> Rejected:
+    """413 with the limit and the way round it."""
+    limit = f"{BODY_LIMIT // 1024 // 1024} MiB ({BODY_LIMIT} bytes)"
+    return Rejected(
+        413,
+        "too_large",
+        f"The body is larger than {limit}. Send less, or put larger messages into the storage queue with a blob.",
+        headers={"Connection": "close"},
+    )
+
+
+def lost_body(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether the body was sent in chunks and dropped on the way: the Functions host does that (host issue 4926)."""
+    return not body and "transfer-encoding" in headers
+
+
+def length_required() -> Rejected:
+    """411 that tells the caller what happened to the body."""
+    return Rejected(
+        411,
+        "length_required",
+        "The body arrived empty: the Azure Functions host drops bodies sent with Transfer-Encoding: chunked. "
+        "Send a Content-Length (in .NET: StringContent or ReadOnlyMemoryContent instead of PostAsJsonAsync).",
+    )
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON that any client can read; NaN cannot occur in it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode(
+        "utf-8", "replace"
+    )
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(dumps(value), status, headers, "application/json")
+
+
+def wants_html(headers: Mapping[str, str]) -> bool:
+    """Whether a browser shows the answer to a person; PowerShell calls itself Mozilla but asks for no text/html."""
+    return "text/html" in headers.get("accept", "") and headers.get("x-requested-with", "").lower() != "xmlhttprequest"
+
+
+def problem(error: Rejected) -> Response:
+    """RFC 9457 problem+json; `detail` makes sense alone, since some clients show nothing else."""
+    value = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        **({"fields": error.fields} if error.fields else {}),
+    }
+    return Response(dumps(value), error.status, {**error.headers, **NO_REFERRER}, "application/problem+json")
+
+
+def unavailable() -> Rejected:
+    """503: nothing was stored, so the caller must send it again; the one status Alertmanager and Azure both retry."""
+    return Rejected(
+        503,
+        "store_unavailable",
+        "The message could not be stored, so it was not accepted. Send it again in a moment.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def as_rejection(error: Exception) -> Rejected:
+    """What a caller is told of an error; of an unexpected one nothing but that it is ours."""
+    if isinstance(error, Rejected):
+        return error
+    if isinstance(error, StoreUnavailable):
+        log("store_unavailable", ERROR, exc_info=error)
+        return unavailable()
+    log("request_failed", ERROR, exc_info=error)
+    return Rejected(500, "internal", "An error of the gateway; nothing was accepted. Its log has the details.")
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>
+body{{font:1.05rem/1.6 system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:0 1.25rem}}
+main{{max-width:34rem}}h1{{font-size:1.6rem;margin:0 0 .4em}}
+</style></head><body><main><h1>{title}</h1>{text}</main></body></html>"""
+
+
+def page(title: str, paragraphs: Iterable[str], status: int = 200) -> Response:
+    """A small page for a person; nothing in it is trusted, no script runs on it."""
+    text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
+    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", **NO_REFERRER}
+    content = _PAGE.format(title=html.escape(title), text=text)
+    return Response(content, status, policy, "text/html")
+
+
+class Guard:
+    """The outermost ASGI application: whatever escapes becomes a problem+json answer, never an empty 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise
+            await problem(as_rejection(error))(scope, receive, send)

@@ -1,0 +1,144 @@
+"""Builds the gateway once per process: settings and gateway.yaml come in, the wired parts go out.
+
+The only place that knows all parts; everything heavy is imported here, inside functions, when it is first needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway import configfile, sources
+from gateway.config import Config
+from gateway.delivery import Delivery
+from gateway.errors import ConfigurationError, Problem
+from gateway.ledger import Store
+from gateway.message import Transport
+from gateway.pipeline import Line
+from gateway.rendering import Renderer
+from gateway.routing import Router
+from gateway.settings import Settings
+from gateway.telemetry import WARNING, log
+from gateway.transports import TRANSPORTS
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+
+@dataclass
+class Gateway:
+    """One process's parts; `app` is built at the first HTTP request, so that queue workers start fast."""
+
+    settings: Settings
+    config: Config
+    store: Store
+    line: Line
+    delivery: Delivery
+    _app: list[ASGIApp] = field(default_factory=list)
+
+    @property
+    def app(self) -> ASGIApp:
+        """The ASGI application."""
+        if not self._app:
+            from gateway import api
+
+            self._app.append(api.build(self.settings, self.config, self.store, self.line))
+        return self._app[0]
+
+    async def close(self) -> None:
+        """Let go of everything, transports first."""
+        await self.delivery.close()
+        await self.store.close()
+
+
+def load(settings: Settings, environ: Mapping[str, str]) -> tuple[Config, Renderer]:
+    """The configuration and its looks; ConfigurationError has every mistake of both."""
+    config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
+    renderer = Renderer(config)
+    problems = [*renderer.problems(), *_unusable(settings, config)]
+    if problems:
+        raise ConfigurationError(problems)
+    return config, renderer
+
+
+def _unusable(settings: Settings, config: Config) -> list[Problem]:
+    """Senders whose way out cannot work here."""
+    found = []
+    for name, sender in config.senders.items():
+        way_out = sender.way_out(production=settings.production)
+        where = f"senders.{name}"
+        if way_out not in TRANSPORTS:
+            message = f"{way_out} is not there yet; use one of {', '.join(TRANSPORTS)}"
+            found.append(Problem(settings.config, 0, f"{where}.transport", message))
+        named = sender.connection_string or sender.endpoint or settings.acs_connection_string or settings.acs_endpoint
+        if way_out == "acs" and not named:
+            message = "needs ACS_CONNECTION_STRING or ACS_ENDPOINT in the environment"
+            found.append(Problem(settings.config, 0, where, message))
+    return found
+
+
+async def build(settings: Settings, environ: Mapping[str, str]) -> Gateway:
+    """Wire one gateway."""
+    config, renderer = load(settings, environ)
+    for warning in configfile.warnings(config):
+        log("configuration_warning", WARNING, problem=warning)
+    store = await open_store(settings)
+    line = Line(config, store, Router(config), renderer, production=settings.production)
+    return Gateway(settings, config, store, line, Delivery(store, transports(settings, config, store)))
+
+
+async def open_store(settings: Settings) -> Store:
+    """The store GATEWAY_STORE names."""
+    if settings.store.startswith("sqlite:"):
+        from gateway.stores.sqlite import SqliteStore
+
+        return await SqliteStore.open(settings.store.removeprefix("sqlite:"))
+    message = "azure is not there yet; use sqlite:PATH"
+    raise ConfigurationError([Problem("environment", 0, "GATEWAY_STORE", message)])
+
+
+def transports(settings: Settings, config: Config, store: Store) -> Callable[[str, str], Transport]:
+    """A function from transport and sender to the transport, each built at its first use and then kept.
+
+    Senders of one account share a client; a sender with a connection string or endpoint of its own has its own.
+    """
+    built: dict[tuple[str, str, str], Transport] = {}
+
+    def find(transport: str, sender: str) -> Transport:
+        chosen = config.senders.get(sender)
+        own = (chosen.connection_string, chosen.endpoint) if chosen and transport == "acs" else ("", "")
+        key = (transport, *own)
+        if key not in built:
+            built[key] = _transport(settings, store, *key)
+        return built[key]
+
+    return find
+
+
+def _transport(settings: Settings, store: Store, name: str, connection_string: str, endpoint: str) -> Transport:
+    if name == "acs":
+        from gateway.transports.acs import Acs
+
+        if connection_string or endpoint:
+            return Acs(connection_string=connection_string, endpoint=endpoint, settings=settings)
+        return Acs(connection_string=settings.acs_connection_string, endpoint=settings.acs_endpoint, settings=settings)
+    from gateway.transports.capture import Capture
+
+    return Capture(store)
+
+
+_current: dict[asyncio.AbstractEventLoop, asyncio.Task[Gateway]] = {}
+
+
+async def gateway() -> Gateway:
+    """This process's gateway, built once per event loop from the environment; a failed build is tried again."""
+    loop = asyncio.get_running_loop()
+    task = _current.get(loop)
+    if task is None or (task.done() and task.exception() is not None):
+        task = loop.create_task(build(Settings.read(os.environ), os.environ))
+        _current[loop] = task
+    return await asyncio.shield(task)
