@@ -42,8 +42,10 @@ class Document:
         return self._lines.get(path, 1)
 
     def problem(self, path: Path, message: str) -> None:
-        """Note a mistake at a path."""
-        self.problems.append(Problem(self.file, self.line(path), dotted(path), message))
+        """Note a mistake at a path; the first one there says it, what follows from it would only confuse."""
+        field = dotted(path)
+        if all(problem.field != field for problem in self.problems):
+            self.problems.append(Problem(self.file, self.line(path), field, message))
 
     def _read(self, text: str) -> Any:
         try:
