@@ -1,0 +1,228 @@
+"""The embedded store: the ledger's verbs come in, one SQLite file keeps them; no server, no cloud account.
+
+One thread writes and commits whatever came in meanwhile together; two threads read and never wait for it, one of them
+for what may take long. Several processes may share the file: every decision is made inside BEGIN IMMEDIATE.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from gateway.ledger import Captured, Claim, Due, Entry, Page, Settlement
+from gateway.message import OPEN, Message, Priority
+from gateway.stores import sqlite_messages as messages_table
+from gateway.stores import sqlite_purge as retention
+from gateway.stores.doorbell import Doorbell, wall_clock
+from gateway.stores.sqlite_file import connect_reader, connect_writer
+from gateway.stores.sqlite_lane import Lane, commit_together, read_all
+from gateway.stores.sqlite_list import LIST, parameters
+from gateway.stores.sqlite_rows import (
+    addition,
+    captured_place,
+    entries_of,
+    list_cursor,
+    message_key,
+    micros,
+    moment,
+)
+
+KEEP = "INSERT INTO captured (message, at, content) VALUES (?, ?, ?)"
+CAPTURED = "SELECT seq, at, content FROM captured WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"
+CAPTURED_ONE = "SELECT seq, at, content FROM captured WHERE message = ? ORDER BY seq LIMIT 1"
+PUT = "INSERT INTO blobs (name, content) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+CREATE = "INSERT INTO state (key, value, version) VALUES (?, ?, 1) ON CONFLICT (key) DO NOTHING"
+REPLACE = "UPDATE state SET value = ?, version = version + 1 WHERE key = ? AND version = ?"
+
+
+class SqliteStore:
+    """`gateway.ledger.Store` in one file, with its own doorbell; `open` makes one."""
+
+    def __init__(self, writer: Lane, reader: Lane, browser: Lane, bell: Doorbell) -> None:
+        """The lanes are open and the store closes them."""
+        self._writer = writer
+        self._reader = reader
+        self._browser = browser
+        self._bell = bell
+
+    @classmethod
+    async def open(
+        cls, path: str | Path, *, clock: Callable[[], datetime] = wall_clock, busy: float = 5.0
+    ) -> SqliteStore:
+        """Open or make the file; ConfigurationError when it is not ours, StoreUnavailable when it cannot be used.
+
+        `busy` is how many seconds a write waits for another process's transaction, `clock` rings the doorbell.
+        """
+        file = Path(path)
+        lanes: list[Lane] = []
+        try:
+            lanes.append(await Lane("sqlite-writer", partial(connect_writer, file, busy), commit_together).open())
+            lanes.append(await Lane("sqlite-reader", partial(connect_reader, file, busy), read_all).open())
+            lanes.append(await Lane("sqlite-browser", partial(connect_reader, file, busy), read_all).open())
+        except BaseException:
+            for lane in lanes:
+                await lane.close()
+            raise
+        writer, reader, browser = lanes
+        return cls(writer, reader, browser, Doorbell(clock))
+
+    async def close(self) -> None:
+        """Finish what was begun; the last process to close the file folds the write-ahead log into it."""
+        self._bell.close()
+        for lane in (self._browser, self._reader, self._writer):
+            await lane.close()
+
+    # ---------------------------------------------------------------------------------- the way of a message
+
+    async def add(self, entry: Entry, messages: Sequence[Message], due: datetime) -> Entry | None:
+        """Write it all, or return the notification that has this id already."""
+        new = addition(entry, messages, due)
+        existing = await self._writer.do(lambda connection: messages_table.add(connection, new))
+        if existing:
+            return entries_of(existing)[0]
+        final = {state.id for state in entry.messages if state.status not in OPEN}
+        for message in messages:
+            if message.id not in final:
+                self._bell.ring(message.id, message.priority, due)
+        return None
+
+    async def claim(self, message: str, owner: str, now: datetime, until: datetime) -> Claim | None:
+        """Take a message that is due."""
+        key = message_key(message)
+        if key is None:
+            return None
+        row = await self._writer.do(
+            lambda connection: messages_table.claim(connection, key, owner, micros(now), micros(until))
+        )
+        if row is None:
+            return None
+        content, _, _, attempts, unresolved, reason, facts = row
+        return Claim(
+            message=Message.model_validate_json(content),
+            owner=owner,
+            attempt=attempts + 1,
+            until=until,
+            unresolved=bool(unresolved),
+            last_reason=reason,
+            facts=json.loads(facts),
+            version=str(attempts + 1),
+        )
+
+    async def record(self, claim: Claim, facts: dict[str, str]) -> Claim | None:
+        """Add facts to what the claim knows."""
+        fence = _fence(claim)
+        merged = await self._writer.do(lambda connection: messages_table.record(connection, fence, facts))
+        return None if merged is None else claim.model_copy(update={"facts": merged})
+
+    async def settle(self, claim: Claim, settlement: Settlement) -> bool:
+        """End the claim with a word."""
+        fence = _fence(claim)
+        return await self._writer.do(lambda connection: messages_table.settle(connection, fence, settlement))
+
+    async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:  # noqa: ARG002
+        """Ring in this process; `now` is for stores that can only say "in so many seconds"."""
+        self._bell.ring(message, priority, at)
+
+    async def doorbell(self) -> Due:
+        """Wait for the next ring whose time has come; among those, high priority first."""
+        return await self._bell.next()
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Due]:
+        """What is due, oldest first."""
+        rows = await self._reader.do(_select(messages_table.DUE, micros(now), limit))
+        return [Due(f"{notification}-{number}", Priority(priority)) for notification, number, priority in rows]
+
+    # --------------------------------------------------------------------------------------------- the ledger
+
+    async def get(self, notification: str) -> Entry | None:
+        """One notification."""
+        rows = await self._reader.do(_select(messages_table.GET, notification))
+        return entries_of(rows)[0] if rows else None
+
+    async def list(self, *, status: str, source: str, since: datetime | None, cursor: str, limit: int) -> Page:
+        """One page of notifications, newest first."""
+        values = parameters(status, source, since, cursor, limit + 1)
+        entries = entries_of(await self._browser.do(lambda connection: connection.execute(LIST, values).fetchall()))
+        return Page(entries[:limit], list_cursor(entries[limit - 1]) if len(entries) > limit else None)
+
+    # ------------------------------------------------------------------------------------------ captured mail
+
+    async def keep(self, message: Message, at: datetime) -> None:
+        """Store one captured mail."""
+        row = (message.id, micros(at), message.model_dump_json())
+        await self._writer.do(lambda connection: connection.execute(KEEP, row).rowcount)
+
+    async def kept(self, message: str) -> bool:
+        """Whether it was captured."""
+        rows = await self._reader.do(_select("SELECT 1 FROM captured WHERE message = ? LIMIT 1", message))
+        return bool(rows)
+
+    async def captured(self, *, after: str, since: datetime | None, limit: int) -> Sequence[Captured]:
+        """Captured mails, oldest first."""
+        oldest = micros(since) if since else 0
+        rows = await self._browser.do(_select(CAPTURED, captured_place(after), oldest, limit))
+        return [_captured(row) for row in rows]
+
+    async def captured_one(self, message: str) -> Captured | None:
+        """One captured mail."""
+        rows = await self._browser.do(_select(CAPTURED_ONE, message))
+        return _captured(rows[0]) if rows else None
+
+    async def forget_captured(self) -> int:
+        """Delete all captured mail."""
+        return await self._writer.do(lambda connection: connection.execute("DELETE FROM captured").rowcount)
+
+    # ------------------------------------------------------------------------------------ blobs, shared values
+
+    async def put(self, name: str, content: bytes) -> bool:
+        """Write a blob once."""
+        return await self._writer.do(lambda connection: connection.execute(PUT, (name, content)).rowcount == 1)
+
+    async def fetch(self, name: str) -> bytes | None:
+        """Read a blob."""
+        rows = await self._browser.do(_select("SELECT content FROM blobs WHERE name = ?", name))
+        return bytes(rows[0][0]) if rows else None
+
+    async def read(self, key: str) -> tuple[bytes, str] | None:
+        """Read a shared value."""
+        rows = await self._reader.do(_select("SELECT value, version FROM state WHERE key = ?", key))
+        return (bytes(rows[0][0]), str(rows[0][1])) if rows else None
+
+    async def write(self, key: str, value: bytes, version: str | None) -> bool:
+        """Write a shared value if its version is still this one."""
+        statement, row = (CREATE, (key, value)) if version is None else (REPLACE, (value, key, int(version)))
+        return await self._writer.do(lambda connection: connection.execute(statement, row).rowcount == 1)
+
+    async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
+        """Delete what is too old, a few rows at a time."""
+        return (
+            await self._repeat(retention.purge_ledger, ledger)
+            + await self._repeat(retention.purge_bodies, bodies)
+            + await self._repeat(retention.purge_captured, captured)
+        )
+
+    async def _repeat(self, step: Callable[[Connection, int], int], before: datetime) -> int:
+        total = 0
+        while count := await self._writer.do(lambda connection: step(connection, micros(before))):
+            total += count
+        return total
+
+
+def _select(statement: str, *values: object) -> Callable[[Connection], builtins.list[tuple[Any, ...]]]:
+    return lambda connection: connection.execute(statement, values).fetchall()
+
+
+def _fence(claim: Claim) -> tuple[Any, ...]:
+    """What must still be so for the claim to hold, in the order FENCE binds it."""
+    return (*(message_key(claim.message.id) or ()), claim.owner, claim.attempt)
+
+
+def _captured(row: tuple[Any, ...]) -> Captured:
+    seq, at, content = row
+    return Captured(str(seq), moment(at), Message.model_validate_json(content))

@@ -1,0 +1,129 @@
+"""The embedded store's file: a path comes in, connections with the schema in place go out.
+
+    notifications  one row each; `facts` is the entry as JSON without its messages, `own` as in Entry
+    messages       what changes about a message; open while `due` is set, `ended` when it became final
+    shown          what an Entry is made of, a row for each message
+    bodies         a message's content, apart, so that a change of state never rewrites it
+    captured       what the capture transport kept
+    blobs, state   named contents, and small values with a version for compare-and-set
+
+Times are microseconds since 1970 in UTC. Rows lie in the order they were written, so that writes that come together
+touch few pages; the one index in random order is that of the notifications' ids.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from gateway.errors import ConfigurationError, Problem
+
+SCHEMA_VERSION = 1
+
+CHECKPOINT_PAGES = 4000
+"""The write-ahead log is copied into the file every 16 MB; SQLite's 4 MB would copy hot pages four times as often."""
+
+SCHEMA = """
+CREATE TABLE notifications (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    own TEXT,
+    facts TEXT NOT NULL
+);
+CREATE INDEX notifications_created ON notifications (created, source);
+CREATE TABLE messages (
+    notification INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    due INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    unresolved INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    sender TEXT NOT NULL,
+    recipients TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    body INTEGER,
+    ended INTEGER,
+    provider_id TEXT NOT NULL DEFAULT '',
+    facts TEXT NOT NULL DEFAULT '{}',
+    history TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (notification, number)
+) WITHOUT ROWID;
+CREATE VIEW shown AS
+    SELECT n.seq, n.id, n.created, n.facts, m.number, m.status, m.reason, m.attempts, m.sender, m.recipients, m.history
+    FROM notifications AS n LEFT JOIN messages AS m ON m.notification = n.seq;
+CREATE INDEX messages_due ON messages (due) WHERE due IS NOT NULL;
+CREATE INDEX messages_ended ON messages (ended) WHERE ended IS NOT NULL AND body IS NOT NULL;
+CREATE INDEX messages_provider_id ON messages (provider_id) WHERE provider_id <> '';
+CREATE TABLE bodies (seq INTEGER PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE captured (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    message TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    content TEXT NOT NULL
+);
+CREATE INDEX captured_message ON captured (message);
+CREATE INDEX captured_at ON captured (at);
+CREATE TABLE blobs (seq INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def connect_writer(path: Path, busy: float) -> sqlite3.Connection:
+    """Open the file for writing, with folder and schema; `busy` is how many seconds to wait for another's lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = _connect(path, busy)
+    try:
+        _check(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit is on the disk before it returns. NORMAL would lose the last ones with the power.
+        connection.execute("PRAGMA synchronous = FULL")
+        # macOS flushes the drive's own cache only when asked this way; elsewhere it means nothing.
+        connection.execute("PRAGMA fullfsync = 1")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        _create(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path, busy: float) -> sqlite3.Connection:
+    """Open the file that a writer has made, for reading."""
+    connection = _connect(path, busy)
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+def _connect(path: Path, busy: float) -> sqlite3.Connection:
+    # isolation_level None: transactions begin and end where the code says so.
+    return sqlite3.connect(path, timeout=busy, isolation_level=None)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file of another program, or of a newer version of this one, before anything in it is changed."""
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        what = f"has schema {version}, this version knows {SCHEMA_VERSION}; run the newer version, or name another file"
+    elif version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        what = "is another program's database; name another file"
+    else:
+        return
+    raise ConfigurationError([Problem(str(path), 0, "GATEWAY_STORE", what)])
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the schema, unless this or another process has done so."""
+    connection.execute("BEGIN IMMEDIATE")
+    if _version(connection) == 0:
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,109 @@
+"""The way of a message through the file: prepared values come in, rows change and what the caller asked goes out.
+
+Every function here is one operation of the writing thread, inside its transaction; after a rollback it may run again.
+"""
+
+from __future__ import annotations
+
+import json
+from sqlite3 import Connection
+from typing import Any
+
+from gateway.errors import Reason
+from gateway.ledger import Settlement
+from gateway.message import Status
+from gateway.stores.sqlite_rows import Addition, MessageKey, history_line, micros, moment
+
+Row = tuple[Any, ...]
+
+GET = "SELECT * FROM shown WHERE id = ? ORDER BY number"
+
+ADD_NOTIFICATION = """
+INSERT INTO notifications (id, created, source, own, facts) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+ADD_CONTENT = "INSERT INTO bodies (content) VALUES (?)"
+ADD_MESSAGE = """
+INSERT INTO messages (number, status, due, reason, sender, recipients, priority, ended, notification, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+DUE = """
+SELECT n.id, m.number, m.priority
+FROM messages AS m JOIN notifications AS n ON n.seq = m.notification
+WHERE m.due <= ? ORDER BY m.due LIMIT ?
+"""
+
+CLAIMABLE = """
+SELECT m.notification, b.content, m.status, m.due, m.attempts, m.unresolved, m.reason, m.facts
+FROM notifications AS n JOIN messages AS m ON m.notification = n.seq JOIN bodies AS b ON b.seq = m.body
+WHERE n.id = ? AND m.number = ? AND m.due <= ?
+"""
+CLAIM = """
+UPDATE messages
+SET status = 'sending', owner = ?, due = ?, attempts = attempts + 1, unresolved = 1, history = history || ?
+WHERE notification = ? AND number = ?
+"""
+
+# A claim still holds while nobody settled it and nobody else took the message: both statements ask that.
+RECORDED = """
+SELECT m.notification, m.number, m.facts
+FROM notifications AS n JOIN messages AS m ON m.notification = n.seq
+WHERE n.id = ? AND m.number = ? AND m.status = 'sending' AND m.owner = ? AND m.attempts = ?
+"""
+RECORD = "UPDATE messages SET facts = ? WHERE notification = ? AND number = ?"
+SETTLE = """
+UPDATE messages
+SET status = ?, reason = ?, due = ?, ended = ?, unresolved = ?, owner = '', provider_id = coalesce(?, provider_id),
+    history = history || ?
+WHERE notification = (SELECT seq FROM notifications WHERE id = ?) AND number = ?
+    AND status = 'sending' AND owner = ? AND attempts = ?
+"""
+
+
+def add(connection: Connection, new: Addition) -> list[Row] | None:
+    """Insert everything; when the notification is there already, its rows as GET gives them."""
+    inserted = connection.execute(ADD_NOTIFICATION, new.notification)
+    if inserted.rowcount == 0:
+        return connection.execute(GET, new.notification[:1]).fetchall()
+    notification = inserted.lastrowid
+    for message, content in zip(new.messages, new.contents, strict=True):
+        body = connection.execute(ADD_CONTENT, (content,)).lastrowid
+        connection.execute(ADD_MESSAGE, (*message, notification, body))
+    return None
+
+
+def claim(connection: Connection, key: MessageKey, owner: str, now: int, until: int) -> Row | None:
+    """Take a message; the row as it was before, from its content on."""
+    row: Row | None = connection.execute(CLAIMABLE, (*key, now)).fetchone()
+    if row is None:
+        return None
+    notification, _, status, due, *_ = row
+    # Due and still "sending": the holder's time is over and it never said what became of the message.
+    lost = history_line(moment(due), "claim_expired", Reason.CRASHED) if status == Status.SENDING else ""
+    connection.execute(CLAIM, (owner, until, lost, notification, key.number))
+    return row[1:]
+
+
+def record(connection: Connection, fence: Row, facts: dict[str, str]) -> dict[str, str] | None:
+    """Merge facts under the claim; all there are now, or None when it was lost."""
+    row = connection.execute(RECORDED, fence).fetchone()
+    if row is None:
+        return None
+    notification, number, known = row
+    merged: dict[str, str] = json.loads(known) | facts
+    connection.execute(RECORD, (json.dumps(merged), notification, number))
+    return merged
+
+
+def settle(connection: Connection, fence: Row, word: Settlement) -> bool:
+    """End the claim; False when it was lost."""
+    row = (
+        word.status.value,
+        word.reason,
+        micros(word.due) if word.due else None,
+        None if word.due else micros(word.at),
+        word.unresolved,
+        word.provider_id or None,
+        history_line(word.at, word.event, word.reason),
+    )
+    return connection.execute(SETTLE, (*row, *fence)).rowcount == 1
