@@ -177,6 +177,10 @@ class Store(Protocol):
         """Captured mails behind the cursor `after` ("" from the start), oldest first."""
         ...
 
+    async def latest(self, *, before: str, limit: int) -> Sequence[Captured]:
+        """Captured mails in front of the cursor `before` ("" from the last), newest first: what a person looks at."""
+        ...
+
     async def captured_one(self, message: str) -> Captured | None:
         """The captured mail with this message id (the first, should there be several)."""
         ...
