@@ -35,7 +35,10 @@ from gateway.stores.sqlite_rows import (
 
 KEEP = "INSERT INTO captured (message, at, content) VALUES (?, ?, ?)"
 CAPTURED = "SELECT seq, at, content FROM captured WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"
+LATEST = "SELECT seq, at, content FROM captured WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 CAPTURED_ONE = "SELECT seq, at, content FROM captured WHERE message = ? ORDER BY seq LIMIT 1"
+END = 2**63 - 1
+"""Behind every number SQLite gives a row."""
 PUT = "INSERT INTO blobs (name, content) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 CREATE = "INSERT INTO state (key, value, version) VALUES (?, ?, 1) ON CONFLICT (key) DO NOTHING"
 REPLACE = "UPDATE state SET value = ?, version = version + 1 WHERE key = ? AND version = ?"
@@ -167,6 +170,11 @@ class SqliteStore:
         """Captured mails, oldest first."""
         oldest = micros(since) if since else 0
         rows = await self._browser.do(_select(CAPTURED, captured_place(after), oldest, limit))
+        return [_captured(row) for row in rows]
+
+    async def latest(self, *, before: str, limit: int) -> Sequence[Captured]:
+        """Captured mails, newest first."""
+        rows = await self._browser.do(_select(LATEST, captured_place(before) if before else END, limit))
         return [_captured(row) for row in rows]
 
     async def captured_one(self, message: str) -> Captured | None:
