@@ -1,0 +1,1 @@
+"""The whole gateway as a process, with real tools and real crashes."""
