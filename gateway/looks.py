@@ -1,0 +1,253 @@
+"""What a look's templates see: a Notification and a language come in, plain strings, lists and dicts go out.
+
+Only plain values reach a template, never a model with methods. Everything is cut to a size that a mail can carry,
+because a webhook may be 10 MB and ACS refuses what is larger than that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gateway.address import one_line
+from gateway.notification import Item, Link, Notification, Pair, Severity, State
+from gateway.words import when, words_for
+
+SHOWN = 50
+"""Items of a group that a mail shows; the rest is counted. Gmail clips a mail at 102 KB."""
+
+ROWS = 200
+"""Labels or fields that a table shows; a whole unmapped payload may have thousands."""
+
+VALUE_LIMIT = 10_000
+"""Characters of one field, label or item's text."""
+
+TEXT_LIMIT = 100_000
+"""Characters of a notification's own text, which may be a whole dump."""
+
+SUBJECT_LIMIT = 200
+"""Characters of a subject of ours; Outlook and Exchange cut at 255."""
+
+COLOURS = {
+    "critical": "#b3261e",
+    "error": "#c2410c",
+    "warning": "#a15c07",
+    "info": "#1d5fbf",
+    "resolved": "#15743a",
+    "acknowledged": "#5b4b9a",
+}
+"""One colour a state or severity, each legible under white letters (WCAG AA, at least 4.5 to 1)."""
+
+OPEN = frozenset({State.FIRING, State.ACKNOWLEDGED})
+"""States that have begun and not ended."""
+
+Pairs = list[tuple[str, str]]
+
+
+def is_alert(notification: Notification) -> bool:
+    """Whether it speaks of something that is wrong, was wrong or is being mended; a dump may say so by severity."""
+    return bool(notification.items) or notification.state != State.INFO or notification.severity != Severity.INFO
+
+
+def look_for(notification: Notification) -> str:
+    """The look of a notification whose route names none."""
+    if notification.kind == "form":
+        return "form"
+    return "alert" if is_alert(notification) else "default"
+
+
+def standing(state: State, severity: Severity) -> str:
+    """The one word that counts: how bad it is while it fires, else that it is over or in somebody's hands."""
+    return state.value if state in {State.RESOLVED, State.ACKNOWLEDGED} else severity.value
+
+
+def subject(notification: Notification, language: str) -> str:
+    """`[CRITICAL] HighLatency on api-1 (+2)`, or the bare title of what is no alert."""
+    title = cut_plainly(one_line(notification.title), SUBJECT_LIMIT - 30) or f"Notification from {notification.source}"
+    if not is_alert(notification):
+        return title
+    tag = words_for(language)[f"tag_{standing(notification.state, notification.severity)}"]
+    others = max(len(notification.items) - 1, 0) + notification.more
+    return f"[{tag}] {title}{f' (+{others})' if others else ''}"
+
+
+def variables(notification: Notification, language: str) -> dict[str, Any]:
+    """What every template may use: a look's, and the ones a source has for subject and reply_to."""
+    envelope = notification.envelope
+    return {
+        "language": language,
+        "source": notification.source,
+        "kind": notification.kind,
+        "title": notification.title,
+        "text": notification.text,
+        "subject": notification.subject,
+        "state": notification.state.value,
+        "severity": notification.severity.value,
+        "severity_word": notification.severity_word,
+        "labels": notification.labels,
+        "fields": _by_name(notification.fields) if notification.fields else {},
+        "data": envelope.data if envelope else {},
+        "more": notification.more,
+        "unmapped": notification.unmapped,
+    }
+
+
+def view(notification: Notification, language: str, answers_to: str = "") -> dict[str, Any]:
+    """`variables`, and the same made ready to be shown: tables, times, links, and each item of a group."""
+    words = words_for(language)
+    context = variables(notification, language)
+    native, text = notification.kind == "native", notification.text
+    context |= {
+        "words": words,
+        "heading": "" if native and text else notification.title,
+        "text": text if native else _cut(text, words, TEXT_LIMIT),
+        "rows": _rows(notification.fields, words) or _data_rows(context["data"], words),
+        "links": _links(notification.links),
+        "files": [(file.name, _size(len(file.content))) for file in notification.attachments],
+        "reply_hint": words["reply"].format(answers_to) if answers_to else "",
+        "note": words["unmapped"].format(notification.kind) if notification.unmapped else "",
+        "footer": "" if native else words["from_source"].format(notification.source),
+        "preview": one_line(text[:200]),
+    }
+    return context | _group(context, notification, words)
+
+
+def _group(context: dict[str, Any], notification: Notification, words: dict[str, str]) -> dict[str, Any]:
+    """The band, the summary, and one entry for each item; a single item is merged into the whole."""
+    items = notification.items[:SHOWN]
+    word = standing(notification.state, notification.severity)
+    shared = _shared_labels(notification.labels, items)
+    group: dict[str, Any] = {
+        "tag": words[f"tag_{word}"],
+        "colour": COLOURS[word],
+        "shared": _table(shared, words),
+        "facts": _facts(notification, words),
+        "alerts": [] if len(items) == 1 else [_alert(item, shared, words) for item in items],
+        "rest": "",
+    }
+    left_out = len(notification.items) - len(items) + notification.more
+    if left_out:
+        group["rest"] = words["more"].format(left_out)
+    if len(items) == 1:
+        group |= _merged(context, notification, items[0], words)
+    return group
+
+
+def _facts(notification: Notification, words: dict[str, str]) -> list[str]:
+    """How many, since when, and what the tool calls it."""
+    starts = notification.starts or min((item.starts for item in notification.items if item.starts), default=None)
+    ends = notification.ends or max((item.ends for item in notification.items if item.ends), default=None)
+    only = notification.items[0] if len(notification.items) == 1 else notification
+    facts = [
+        _summary(notification, words),
+        when(starts, ends, words, open_=notification.state in OPEN),
+        _own_word(notification, words) or _own_word(only, words),
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _merged(context: dict[str, Any], notification: Notification, item: Item, words: dict[str, str]) -> dict[str, Any]:
+    """A single item needs no list: what it says stands under the headline."""
+    said = {notification.title: "", notification.text: "", item.title: "", item.text: ""}
+    texts = [text for text in said if text not in notification.title]
+    links = context["links"]
+    return {
+        "text": _cut("\n\n".join(texts), words, TEXT_LIMIT),
+        "rows": context["rows"] + _rows(item.fields, words),
+        "links": links + [link for link in _links(item.links) if link not in links],
+    }
+
+
+def _alert(item: Item, shared: Mapping[str, str], words: dict[str, str]) -> dict[str, Any]:
+    word = standing(item.state, item.severity)
+    labels = {name: value for name, value in item.labels.items() if shared.get(name) != value}
+    facts = [words[word], when(item.starts, item.ends, words, open_=item.state in OPEN), _own_word(item, words)]
+    return {
+        "title": _cut(item.title, words),
+        "text": "" if item.text == item.title else _cut(item.text, words),
+        "state": item.state.value,
+        "severity": item.severity.value,
+        "colour": COLOURS[word],
+        "facts": [fact for fact in facts if fact],
+        "rows": _rows(item.fields, words) + _table(labels, words),
+        "links": _links(item.links),
+    }
+
+
+def _shared_labels(labels: Mapping[str, str], items: tuple[Item, ...]) -> dict[str, str]:
+    """The notification's own labels and those that every item has, which then need not stand in each."""
+    if not items:
+        return dict(labels)
+    first, rest = items[0], items[1:]
+    common = {
+        name: value for name, value in first.labels.items() if all(item.labels.get(name) == value for item in rest)
+    }
+    return {**common, **labels}
+
+
+def _summary(notification: Notification, words: dict[str, str]) -> str:
+    """`3 firing, 1 resolved`; empty for a single thing."""
+    if len(notification.items) < 2:
+        return ""
+    states = [item.state for item in notification.items]
+    return ", ".join(f"{states.count(state)} {words[f'count_{state}']}" for state in State if state in states)
+
+
+def _own_word(thing: Notification | Item, words: dict[str, str]) -> str:
+    """`Severity: Disaster`, where the tool's own word says something else than ours."""
+    own = thing.severity_word.strip()
+    return f"{words['severity']}: {own}" if own and own.lower() != thing.severity.value else ""
+
+
+def _by_name(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Fields by their name; the values of one that was sent several times stand together."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        found[pair.name] = f"{found[pair.name]}, {pair.value}" if pair.name in found else pair.value
+    return found
+
+
+def _rows(pairs: tuple[Pair, ...], words: dict[str, str]) -> Pairs:
+    rows = [(_cut(pair.name, words, 200), _cut(pair.value, words)) for pair in pairs[:ROWS]]
+    return rows + _rest(len(pairs), words)
+
+
+def _table(values: Mapping[str, str], words: dict[str, str]) -> Pairs:
+    rows = [(_cut(name, words, 200), _cut(value, words)) for name, value in list(values.items())[:ROWS]]
+    return rows + _rest(len(values), words)
+
+
+def _data_rows(data: dict[str, Any], words: dict[str, str]) -> Pairs:
+    """A caller's `data` for a look that has no place of its own for it."""
+    return _table({name: value if isinstance(value, str) else _json(value) for name, value in data.items()}, words)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _rest(count: int, words: dict[str, str]) -> Pairs:
+    return [("…", words["more"].format(count - ROWS))] if count > ROWS else []
+
+
+def _links(links: tuple[Link, ...]) -> Pairs:
+    """Only what leads to the web: no javascript:, no data:, nothing that a space or a quote could end early."""
+    return [
+        (one_line(link.label)[:100] or link.url, link.url)
+        for link in links[:20]
+        if link.url.lower().startswith(("http://", "https://")) and not any(c in link.url for c in " \t\r\n\"'<>")
+    ]
+
+
+def _size(count: int) -> str:
+    return f"{count} B" if count < 1000 else f"{count / 1000:.0f} KB" if count < 999_500 else f"{count / 1e6:.1f} MB"
+
+
+def _cut(text: str, words: dict[str, str], limit: int = VALUE_LIMIT) -> str:
+    return text if len(text) <= limit else text[:limit] + words["cut"].format(len(text) - limit)
+
+
+def cut_plainly(text: str, limit: int) -> str:
+    """At most `limit` characters, an ellipsis being the last of what was longer."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
