@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
@@ -24,6 +24,7 @@ from gateway.stores.sqlite_file import connect_reader, connect_writer
 from gateway.stores.sqlite_lane import Lane, commit_together, read_all
 from gateway.stores.sqlite_list import LIST, parameters
 from gateway.stores.sqlite_rows import (
+    MICROSECOND,
     addition,
     captured_place,
     entries_of,
@@ -95,23 +96,25 @@ class SqliteStore:
                 self._bell.ring(message.id, message.priority, due)
         return None
 
-    async def claim(self, message: str, owner: str, now: datetime, until: datetime) -> Claim | None:
+    async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
         """Take a message that is due."""
         key = message_key(message)
         if key is None:
             return None
+        lasting = {transport: lease // MICROSECOND for transport, lease in leases.items()}
         row = await self._writer.do(
-            lambda connection: messages_table.claim(connection, key, owner, micros(now), micros(until))
+            lambda connection: messages_table.claim(connection, key, owner, micros(now), lasting)
         )
         if row is None:
             return None
-        content, _, _, attempts, unresolved, reason, facts = row
+        until, content, attempts, unresolved, submitted, reason, facts = row
         return Claim(
             message=Message.model_validate_json(content),
             owner=owner,
             attempt=attempts + 1,
-            until=until,
+            until=moment(until),
             unresolved=bool(unresolved),
+            submitted=moment(submitted) if unresolved else None,
             last_reason=reason,
             facts=json.loads(facts),
             version=str(attempts + 1),

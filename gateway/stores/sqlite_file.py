@@ -40,6 +40,8 @@ CREATE TABLE messages (
     due INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     unresolved INTEGER NOT NULL DEFAULT 0,
+    submitted INTEGER,
+    transport TEXT NOT NULL,
     owner TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL DEFAULT '',
     sender TEXT NOT NULL,

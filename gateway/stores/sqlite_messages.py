@@ -23,8 +23,9 @@ INSERT INTO notifications (id, created, source, own, facts) VALUES (?, ?, ?, ?, 
 """
 ADD_CONTENT = "INSERT INTO bodies (content) VALUES (?)"
 ADD_MESSAGE = """
-INSERT INTO messages (number, status, due, reason, sender, recipients, priority, ended, notification, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO messages
+    (number, status, due, reason, sender, transport, recipients, priority, ended, notification, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 DUE = """
@@ -34,13 +35,14 @@ WHERE m.due <= ? ORDER BY m.due LIMIT ?
 """
 
 CLAIMABLE = """
-SELECT m.notification, b.content, m.status, m.due, m.attempts, m.unresolved, m.reason, m.facts
+SELECT m.notification, m.transport, m.status, m.due, b.content, m.attempts, m.unresolved, m.submitted, m.reason, m.facts
 FROM notifications AS n JOIN messages AS m ON m.notification = n.seq JOIN bodies AS b ON b.seq = m.body
 WHERE n.id = ? AND m.number = ? AND m.due <= ?
 """
 CLAIM = """
 UPDATE messages
-SET status = 'sending', owner = ?, due = ?, attempts = attempts + 1, unresolved = 1, history = history || ?
+SET status = 'sending', owner = ?, due = ?, attempts = attempts + 1, unresolved = 1,
+    submitted = CASE WHEN unresolved THEN submitted ELSE ? END, history = history || ?
 WHERE notification = ? AND number = ?
 """
 
@@ -72,16 +74,17 @@ def add(connection: Connection, new: Addition) -> list[Row] | None:
     return None
 
 
-def claim(connection: Connection, key: MessageKey, owner: str, now: int, until: int) -> Row | None:
-    """Take a message; the row as it was before, from its content on."""
+def claim(connection: Connection, key: MessageKey, owner: str, now: int, leases: dict[str, int]) -> Row | None:
+    """Take a message; when the claim ends, and the row as it was before, from its content on."""
     row: Row | None = connection.execute(CLAIMABLE, (*key, now)).fetchone()
     if row is None:
         return None
-    notification, _, status, due, *_ = row
+    notification, transport, status, due, *rest = row
+    until = now + leases[transport]
     # Due and still "sending": the holder's time is over and it never said what became of the message.
     lost = history_line(moment(due), "claim_expired", Reason.CRASHED) if status == Status.SENDING else ""
-    connection.execute(CLAIM, (owner, until, lost, notification, key.number))
-    return row[1:]
+    connection.execute(CLAIM, (owner, until, now, lost, notification, key.number))
+    return (until, *rest)
 
 
 def record(connection: Connection, fence: Row, facts: dict[str, str]) -> dict[str, str] | None:

@@ -82,6 +82,7 @@ def _message_row(entry: Entry, message: Message, state: MessageState | None, due
         micros(due) if status in OPEN else None,
         state.reason if state else "",
         message.sender,
+        message.transport,
         _ADDRESSES.dump_json(message.to).decode(),
         message.priority.value,
         micros(entry.created) if ended else None,
