@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,6 +131,16 @@ def _transport(settings: Settings, store: Store, name: str, connection_string: s
     return Capture(store)
 
 
+ROOT = Path(__file__).parent.parent
+"""Where function_app.py lies; relative paths start there under Functions."""
+
+
+def _deployed() -> Settings:
+    """The environment of a Functions app, whose home is a storage account."""
+    settings = Settings.read({"GATEWAY_STORE": "azure", **os.environ})
+    return replace(settings, config=str(ROOT / settings.config))
+
+
 _current: dict[asyncio.AbstractEventLoop, asyncio.Task[Gateway]] = {}
 
 
@@ -139,6 +149,6 @@ async def gateway() -> Gateway:
     loop = asyncio.get_running_loop()
     task = _current.get(loop)
     if task is None or (task.done() and task.exception() is not None):
-        task = loop.create_task(build(Settings.read(os.environ), os.environ))
+        task = loop.create_task(build(_deployed(), os.environ))
         _current[loop] = task
     return await asyncio.shield(task)
