@@ -55,7 +55,7 @@ def _fields() -> Iterator[str]:
 
 
 def _json(body: Any) -> list[str]:
-    return ["-H 'Content-Type: application/json'", f"-d {shlex.quote(json.dumps(body, ensure_ascii=False, indent=2))}"]
+    return ["-H 'Content-Type: application/json'", f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}"]
 
 
 def _body(source: Source) -> Any:

@@ -10,6 +10,7 @@ import base64
 import html
 import re
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from html.parser import HTMLParser
@@ -113,9 +114,9 @@ def links(content: str) -> list[Link]:
 
 
 def headers(raw: bytes) -> list[tuple[str, str]]:
-    """The header fields as they go over the wire, unfolded."""
-    parsed = BytesHeaderParser(policy=compat32).parsebytes(raw)
-    return [(name, " ".join(str(value).split())) for name, value in parsed.items()]
+    """The header fields in their order, unfolded and decoded."""
+    fields = BytesHeaderParser(policy=compat32).parsebytes(raw).items()
+    return [(name, str(make_header(decode_header(" ".join(str(value).split()))))) for name, value in fields]
 
 
 def readable(raw: bytes) -> str:

@@ -1,0 +1,1 @@
+"""What a person's browser does with the gateway: a real Chromium, headless."""

@@ -1,0 +1,267 @@
+"""A real browser: Chromium's path comes in, pages that can be clicked, typed into and looked at go out.
+
+A small client of the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/) over the websocket of
+aiohttp, which the gateway installs anyway: no driver program, no second package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # root, as in a container, cannot use Chromium's own
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--remote-debugging-port=0",
+    # Nothing but this machine: every other name does not resolve.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+)
+
+SECONDS = 15.0
+"""How long anything a test waits for may take."""
+
+_WAIT = """
+new Promise((found, failed) => {{
+  const end = Date.now() + {milliseconds};
+  (function look() {{
+    let value = false;
+    try {{ value = {expression}; }} catch (error) {{ if (Date.now() > end) return failed(error); }}
+    if (value) return found(value);
+    if (Date.now() > end) return failed(new Error("did not happen"));
+    setTimeout(look, 20);
+  }})();
+}})
+"""
+
+
+_MIDDLE = """
+(element => {{
+  element.scrollIntoView({{block: "center", behavior: "instant"}});
+  const box = element.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
+}})({where})
+"""
+
+
+class BrowserError(Exception):
+    """The browser refused a command, a script of a test threw, or nothing happened in time."""
+
+
+@dataclass
+class Connection:
+    """The protocol: commands are answered by number, events are kept by session and told to whoever waits."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    events: list[dict[str, Any]] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _answers: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
+    _happened: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def read(self) -> None:
+        """Take what the browser says until it closes."""
+        async for frame in self.socket:
+            said = json.loads(frame.data)
+            if answer := self._answers.pop(said.get("id", 0), None):
+                if not answer.done():
+                    answer.set_result(said)
+            else:
+                async with self._happened:
+                    self.events.append(said)
+                    self._happened.notify_all()
+
+    async def command(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
+        """Give one command and wait for its result."""
+        number = next(self._numbers)
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        target = {"sessionId": session} if session else {}
+        await self.socket.send_json({"id": number, "method": method, "params": parameters, **target})
+        async with asyncio.timeout(SECONDS + 5):
+            said = await self._answers[number]
+        if "error" in said:
+            raise BrowserError(f"{method}: {said['error']['message']}")
+        result: dict[str, Any] = said["result"]
+        return result
+
+    async def event(self, method: str, session: str, after: int) -> dict[str, Any]:
+        """The first event of this name behind place `after`."""
+
+        def found() -> dict[str, Any] | None:
+            events = self.events[after:]
+            return next((e for e in events if e["method"] == method and e.get("sessionId") == session), None)
+
+        async with asyncio.timeout(SECONDS), self._happened:
+            return (await self._happened.wait_for(found) or {})["params"]  # type: ignore[no-any-return]
+
+
+@dataclass
+class Page:
+    """One tab."""
+
+    connection: Connection
+    session: str
+    target: str
+
+    async def command(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Give this tab a command."""
+        return await self.connection.command(method, self.session, **parameters)
+
+    async def goto(self, url: str) -> None:
+        """Open an address and wait until it is loaded."""
+        async with self.loading():
+            answer = await self.command("Page.navigate", url=url)
+            if "errorText" in answer:
+                raise BrowserError(f"{url}: {answer['errorText']}")
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[None]:
+        """Wait at the end of the block for the page that something in it has led to."""
+        place = len(self.connection.events)
+        yield
+        await self.connection.event("Page.loadEventFired", self.session, place)
+
+    async def run(self, script: str) -> Any:
+        """The value of a JavaScript expression; a promise is awaited."""
+        answer = await self.command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise BrowserError(f"{script[:200]}: {json.dumps(answer['exceptionDetails'])[:600]}")
+        return answer["result"].get("value")
+
+    async def until(self, expression: str) -> Any:
+        """Wait until a JavaScript expression is true, and return its value."""
+        try:
+            return await self.run(_WAIT.format(expression=expression, milliseconds=int(SECONDS * 1000)))
+        except BrowserError as error:
+            text = await self.run("document.body.innerText")
+            raise BrowserError(f"{expression} did not become true: {error}\nThe page says:\n{text}") from None
+
+    async def texts(self, selector: str) -> list[str]:
+        """The visible text of every element that matches."""
+        found = await self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText.trim())")
+        return list(found)
+
+    async def text(self, selector: str) -> str:
+        """The visible text of the first element that matches, once there is one."""
+        await self.until(f"document.querySelector({json.dumps(selector)})")
+        return (await self.texts(selector))[0]
+
+    async def click(self, selector: str) -> None:
+        """Press the mouse in the middle of an element, as a hand would."""
+        where = f"document.querySelector({json.dumps(selector)})"
+        await self.until(where)
+        x, y = await self.run(_MIDDLE.format(where=where))
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    async def write(self, selector: str, text: str) -> None:
+        """Type into a field."""
+        await self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+        await self.command("Input.insertText", text=text)
+
+    async def choose(self, selector: str, *files: Path) -> None:
+        """Choose files in a file field."""
+        root = (await self.command("DOM.getDocument"))["root"]["nodeId"]
+        node = (await self.command("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
+        await self.command("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    async def looks(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
+        """Be a screen of this size, in light or dark mode."""
+        await self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.command("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def screenshot(self, *, whole: bool = False) -> bytes:
+        """What is to be seen as PNG; `whole` with what lies below the fold."""
+        shot = await self.command("Page.captureScreenshot", captureBeyondViewport=whole)
+        return base64.b64decode(shot["data"])
+
+    def happened(self, method: str) -> list[dict[str, Any]]:
+        """What this tab's events of one name told so far."""
+        events = self.connection.events
+        return [e["params"] for e in events if e["method"] == method and e.get("sessionId") == self.session]
+
+
+@dataclass
+class Browser:
+    """One running Chromium with a profile of its own."""
+
+    connection: Connection
+
+    async def page(self) -> Page:
+        """Open a tab in a profile that nobody else sees: no cookies, no credentials."""
+        context = (await self.connection.command("Target.createBrowserContext"))["browserContextId"]
+        created = await self.connection.command("Target.createTarget", url="about:blank", browserContextId=context)
+        target = created["targetId"]
+        attached = await self.connection.command("Target.attachToTarget", targetId=target, flatten=True)
+        page = Page(self.connection, attached["sessionId"], target)
+        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
+            await page.command(f"{domain}.enable")
+        return page
+
+
+@asynccontextmanager
+async def browser(program: Path, profile: Path) -> AsyncIterator[Browser]:
+    """A browser for the length of a block; `profile` is an empty folder for its user data."""
+    process = await asyncio.create_subprocess_exec(
+        program, *FLAGS, f"--user-data-dir={profile}", stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
+    )
+    drain: asyncio.Task[None] | None = None
+    try:
+        address, drain = await _address(process)
+        async with aiohttp.ClientSession() as http, http.ws_connect(address, max_msg_size=0) as socket:
+            connection = Connection(socket)
+            reading = asyncio.create_task(connection.read())
+            yield Browser(connection)
+            with suppress(BrowserError, TimeoutError):
+                await connection.command("Browser.close")
+            await reading
+    finally:
+        await _end(process)
+        if drain:
+            await drain
+
+
+async def _address(process: Process) -> tuple[str, asyncio.Task[None]]:
+    """Where the browser listens, as it says on stderr; what it says afterwards is read and dropped."""
+    assert process.stderr is not None
+    said = []
+    async with asyncio.timeout(SECONDS * 2):
+        async for line in process.stderr:
+            said.append(line.decode("utf-8", "replace"))
+            if said[-1].startswith("DevTools listening on "):
+                return said[-1].split()[-1], asyncio.create_task(_drain(process.stderr))
+    raise BrowserError(f"Chromium did not start: {''.join(said)}")
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    while await stream.read(65536):
+        pass
+
+
+async def _end(process: Process) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
