@@ -29,15 +29,16 @@ TEXT_LIMIT = 100_000
 SUBJECT_LIMIT = 200
 """Characters of a subject of ours; Outlook and Exchange cut at 255."""
 
+WHITE, BLACK = "#ffffff", "#2b1d00"
 COLOURS = {
-    "critical": "#b3261e",
-    "error": "#c2410c",
-    "warning": "#a15c07",
-    "info": "#1d5fbf",
-    "resolved": "#15743a",
-    "acknowledged": "#5b4b9a",
+    "critical": ("#b01e2e", WHITE),
+    "error": ("#c2410c", WHITE),
+    "warning": ("#f3b63f", BLACK),
+    "info": ("#1d5fbf", WHITE),
+    "resolved": ("#15743a", WHITE),
+    "acknowledged": ("#5b4b9a", WHITE),
 }
-"""One colour a state or severity, each legible under white letters (WCAG AA, at least 4.5 to 1)."""
+"""A state's or severity's colour, and the letters that are legible on it (WCAG AA, at least 4.5 to 1)."""
 
 OPEN = frozenset({State.FIRING, State.ACKNOWLEDGED})
 """States that have begun and not ended."""
@@ -108,48 +109,56 @@ def view(notification: Notification, language: str, answers_to: str = "") -> dic
         "reply_hint": words["reply"].format(answers_to) if answers_to else "",
         "note": words["unmapped"].format(notification.kind) if notification.unmapped else "",
         "footer": "" if native else words["from_source"].format(notification.source),
+        "columns": "\t" in text or text.count("   ") > 2,
         "preview": one_line(text[:200]),
     }
     return context | _group(context, notification, words)
 
 
 def _group(context: dict[str, Any], notification: Notification, words: dict[str, str]) -> dict[str, Any]:
-    """The band, the summary, and one entry for each item; a single item is merged into the whole."""
+    """The band's words and, for more than one item, an entry for each; one alone is merged into the whole."""
     items = notification.items[:SHOWN]
+    many = len(items) > 1
     word = standing(notification.state, notification.severity)
-    shared = _shared_labels(notification.labels, items)
+    shared = _shared_labels(notification, items)
+    left_out = len(notification.items) - len(items) + notification.more
     group: dict[str, Any] = {
         "tag": words[f"tag_{word}"],
-        "colour": COLOURS[word],
-        "shared": _table(shared, words),
+        "colour": COLOURS[word][0],
+        "ink": COLOURS[word][1],
         "facts": _facts(notification, words),
-        "alerts": [] if len(items) == 1 else [_alert(item, shared, words) for item in items],
-        "rest": "",
+        "alerts": [_alert(item, shared, words) for item in items] if many else [],
+        "rest": words["more"].format(left_out) if left_out else "",
+        "shared": _table(shared, words) if many else [],
     }
-    left_out = len(notification.items) - len(items) + notification.more
-    if left_out:
-        group["rest"] = words["more"].format(left_out)
     if len(items) == 1:
         group |= _merged(context, notification, items[0], words)
+    if not many:
+        group["rows"] = group.get("rows", context["rows"]) + _table(shared, words)
     return group
 
 
-def _facts(notification: Notification, words: dict[str, str]) -> list[str]:
+def _facts(notification: Notification, words: dict[str, str]) -> str:
     """How many, since when, and what the tool calls it."""
-    starts = notification.starts or min((item.starts for item in notification.items if item.starts), default=None)
-    ends = notification.ends or max((item.ends for item in notification.items if item.ends), default=None)
-    only = notification.items[0] if len(notification.items) == 1 else notification
-    facts = [
-        _summary(notification, words),
-        when(starts, ends, words, open_=notification.state in OPEN),
-        _own_word(notification, words) or _own_word(only, words),
-    ]
-    return [fact for fact in facts if fact]
+    items = notification.items
+    going_on = notification.state in OPEN
+    meant = [item for item in items if (item.state in OPEN) == going_on]
+    starts = notification.starts or min((item.starts for item in meant if item.starts), default=None)
+    ends = notification.ends or max((item.ends for item in meant if item.ends), default=None)
+    return _joined(
+        _summary(items, words),
+        when(starts, ends, words, open_=going_on),
+        _own_word(notification, words) or (_own_word(items[0], words) if len(items) == 1 else ""),
+    )
+
+
+def _joined(*facts: str) -> str:
+    return " · ".join(filter(None, facts))
 
 
 def _merged(context: dict[str, Any], notification: Notification, item: Item, words: dict[str, str]) -> dict[str, Any]:
     """A single item needs no list: what it says stands under the headline."""
-    said = {notification.title: "", notification.text: "", item.title: "", item.text: ""}
+    said = {notification.text: "", item.title: "", item.text: ""}
     texts = [text for text in said if text not in notification.title]
     links = context["links"]
     return {
@@ -161,36 +170,43 @@ def _merged(context: dict[str, Any], notification: Notification, item: Item, wor
 
 def _alert(item: Item, shared: Mapping[str, str], words: dict[str, str]) -> dict[str, Any]:
     word = standing(item.state, item.severity)
-    labels = {name: value for name, value in item.labels.items() if shared.get(name) != value}
-    facts = [words[word], when(item.starts, item.ends, words, open_=item.state in OPEN), _own_word(item, words)]
+    labels = {name: value for name, value in _telling(item.labels, item).items() if shared.get(name) != value}
+    times = when(item.starts, item.ends, words, open_=item.state in OPEN)
     return {
         "title": _cut(item.title, words),
         "text": "" if item.text == item.title else _cut(item.text, words),
         "state": item.state.value,
         "severity": item.severity.value,
-        "colour": COLOURS[word],
-        "facts": [fact for fact in facts if fact],
+        "colour": COLOURS[word][0],
+        "facts": _joined(words[word], times, _own_word(item, words)),
         "rows": _rows(item.fields, words) + _table(labels, words),
         "links": _links(item.links),
     }
 
 
-def _shared_labels(labels: Mapping[str, str], items: tuple[Item, ...]) -> dict[str, str]:
+def _shared_labels(notification: Notification, items: tuple[Item, ...]) -> dict[str, str]:
     """The notification's own labels and those that every item has, which then need not stand in each."""
+    labels = _telling(notification.labels, notification)
     if not items:
-        return dict(labels)
+        return labels
     first, rest = items[0], items[1:]
     common = {
         name: value for name, value in first.labels.items() if all(item.labels.get(name) == value for item in rest)
     }
-    return {**common, **labels}
+    return _telling(common, notification) | labels
 
 
-def _summary(notification: Notification, words: dict[str, str]) -> str:
+def _telling(labels: Mapping[str, str], thing: Notification | Item) -> dict[str, str]:
+    """The labels without the severity that stands above them anyway."""
+    said = (thing.severity.value, thing.severity_word.lower())
+    return {name: value for name, value in labels.items() if name.lower() != "severity" or value.lower() not in said}
+
+
+def _summary(items: tuple[Item, ...], words: dict[str, str]) -> str:
     """`3 firing, 1 resolved`; empty for a single thing."""
-    if len(notification.items) < 2:
+    if len(items) < 2:
         return ""
-    states = [item.state for item in notification.items]
+    states = [item.state for item in items]
     return ", ".join(f"{states.count(state)} {words[f'count_{state}']}" for state in State if state in states)
 
 

@@ -25,13 +25,12 @@ from gateway.telemetry import WARNING, log
 if TYPE_CHECKING:
     from jinja2 import Template
 
-BUILT_IN = Path(__file__).parent / "templates"
 PARTS = ("html.jinja", "text.jinja", "subject.jinja")
 
 OUTPUT_LIMIT = 1_000_000
 """Characters one template may write, and a text may have to get an HTML part; ACS takes 10 MB for everything."""
 
-PLAIN_LIMIT = 500_000
+PLAIN_LIMIT = 200_000
 """Characters of the mail that goes out when a look failed."""
 
 CALLERS_SUBJECT_LIMIT = 900
@@ -66,10 +65,10 @@ class Renderer:
 
     def __init__(self, config: Config) -> None:
         """Reads the owner's templates and the built-in ones."""
-        from gateway.sandbox import environment
+        from gateway.sandbox import BUILT_IN, environment
 
         own = config.template_folder
-        self._environment = environment([own, BUILT_IN] if own else [BUILT_IN])
+        self._environment = environment(own)
         self._problems: list[Problem] = []
         owned = _looks_in(own) if own else []
         names = sorted({*_looks_in(BUILT_IN), *owned})
@@ -99,7 +98,7 @@ class Renderer:
             return self._rendered(notification, target, source)
         except Exception as error:  # whatever a template did, the notification goes out
             log("render_failed", WARNING, source=notification.source, kind=notification.kind, exc_info=error)
-            return plain(notification)
+            return plain(notification, target.language)
 
     def _rendered(self, notification: Notification, target: Target, source: Source) -> Rendered:
         look = self._looks.get(target.look or look_for(notification)) or self._looks["default"]
@@ -194,7 +193,7 @@ class Renderer:
             return None
 
 
-def plain(notification: Notification) -> Rendered:
+def plain(notification: Notification, language: str) -> Rendered:
     """The mail when nothing else worked: everything there is, one line each."""
     lines = [notification.title, "", notification.text, ""]
     lines += [f"{pair.name}: {pair.value}" for pair in notification.fields]
@@ -203,9 +202,9 @@ def plain(notification: Notification) -> Rendered:
     for item in notification.items:
         lines += ["", f"* {item.title}", item.text, *(f"  {name}: {value}" for name, value in item.labels.items())]
     text = _sound("\n".join(lines)[:PLAIN_LIMIT])
-    line = one_line(notification.subject) or one_line(notification.title) or f"Notification from {notification.source}"
+    line = cut_plainly(one_line(notification.subject), CALLERS_SUBJECT_LIMIT) or subject(notification, language)
     html = f'<!DOCTYPE html><html><body><pre style="white-space:pre-wrap">{escape(text)}</pre></body></html>'
-    return Rendered(cut_plainly(line, SUBJECT_LIMIT), text, html, notification.reply_to)
+    return Rendered(line, text, html, notification.reply_to)
 
 
 def _sound(text: str) -> str:

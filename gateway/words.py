@@ -37,7 +37,7 @@ ENGLISH = {
     "reply": "Reply to this mail to answer {}.",
     "cut": "… (cut here, {} more characters)",
     "unmapped": "The gateway did not recognise this {} payload; it is shown as it came.",
-    "from_source": "Sent through the gateway by {}",
+    "from_source": "Sent by {} through the notification gateway",
     "days": "d",
     "hours": "h",
     "minutes": "min",
@@ -71,7 +71,7 @@ GERMAN = {
     "reply": "Eine Antwort auf diese Mail geht an {}.",
     "cut": "… (hier gekürzt, {} weitere Zeichen)",
     "unmapped": "Das Gateway hat diese Nachricht ({}) nicht erkannt; sie steht hier, wie sie kam.",
-    "from_source": "Über das Gateway gesendet von {}",
+    "from_source": "Gesendet von {} über das Notification Gateway",
     "days": "Tg.",
     "hours": "Std.",
     "minutes": "Min.",
@@ -89,7 +89,10 @@ def words_for(language: str) -> dict[str, str]:
 
 def moment(at: datetime) -> str:
     """`2026-11-23 14:45 UTC`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except OverflowError:  # the first or last hours of the calendar, which tools write for "never"
+        return at.isoformat()
 
 
 def span(starts: datetime, ends: datetime, words: dict[str, str]) -> str:
