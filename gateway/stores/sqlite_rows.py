@@ -150,7 +150,7 @@ def list_cursor(entry: Entry) -> str:
 def list_place(cursor: str) -> tuple[int, str]:
     """The creation time and id a cursor stands for."""
     try:
-        created, _, id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        created, id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":", 1)
         return _number(created), id
     except ValueError:
         raise _foreign_cursor() from None

@@ -1,0 +1,1 @@
+"""Every store against one suite, and what only one of them does."""
