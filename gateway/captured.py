@@ -24,6 +24,15 @@ POLL = 0.05
 LONGEST_WAIT = 120
 MOST = 1000
 
+_waiting: set[asyncio.Event] = set()
+"""One for each caller of this process who waits for mail."""
+
+
+def answer_all() -> None:
+    """Let nobody wait any longer: the process is about to stop."""
+    for event in _waiting:
+        event.set()
+
 
 def open_to_all(settings: Settings) -> bool:
     """Whether captured mail needs no key: on a developer's machine and in tests."""
@@ -53,6 +62,14 @@ class CapturedMail:
         """Captured mail that matches, oldest first; with `wait` as soon as there is some."""
         self.check(request)
         query = dict(web.query_of(request))
+        hurry = asyncio.Event()
+        _waiting.add(hurry)
+        try:
+            return await self._answer(request, query, hurry)
+        finally:
+            _waiting.discard(hurry)
+
+    async def _answer(self, request: Request, query: dict[str, str], hurry: asyncio.Event) -> Response:
         wait = web.number_of(query, "wait", default=0, most=LONGEST_WAIT)
         limit = web.number_of(query, "limit", default=100, most=MOST) or MOST
         loop = asyncio.get_running_loop()
@@ -60,7 +77,7 @@ class CapturedMail:
         cursor = query.get("cursor", "")
         while True:
             found, cursor = await self._scan(query, cursor, limit + 1)
-            if found or loop.time() >= deadline:
+            if found or loop.time() >= deadline or hurry.is_set() or await request.is_disconnected():
                 break
             await asyncio.sleep(POLL)
         more = found[limit - 1].cursor if len(found) > limit else None

@@ -32,6 +32,11 @@ def azurite() -> Path:
     return _found("Azurite", "make tools", str(FOLDER / "azurite/node_modules/.bin/azurite"))
 
 
+def curl() -> Path:
+    """curl, which the examples use."""
+    return _found("curl", "apt-get install curl", "curl")
+
+
 def missing(reason: str) -> NoReturn:
     """Skip this test for a reason that can be read; in CI it is an error."""
     if os.environ.get("CI") == "true":

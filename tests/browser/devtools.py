@@ -106,7 +106,7 @@ class Connection:
 
         def found() -> dict[str, Any] | None:
             events = self.events[after:]
-            return next((e for e in events if e["method"] == method and e.get("sessionId") == session), None)
+            return next((e for e in events if e["method"] == method and e.get("sessionId", "") == session), None)
 
         async with asyncio.timeout(SECONDS), self._happened:
             return (await self._happened.wait_for(found) or {})["params"]  # type: ignore[no-any-return]
@@ -119,6 +119,8 @@ class Page:
     connection: Connection
     session: str
     target: str
+    context: str
+    _dialogs: int = 0
 
     async def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Give this tab a command."""
@@ -182,6 +184,44 @@ class Page:
         node = (await self.command("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
         await self.command("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
+    async def allow(self, *permissions: str) -> None:
+        """Grant every page of this tab's profile some permissions."""
+        await self.connection.command(
+            "Browser.grantPermissions", browserContextId=self.context, permissions=permissions
+        )
+
+    async def answer_dialog(self, *, accept: bool) -> str:
+        """Answer the question that a script asks; what it was."""
+        asked = await self.connection.event("Page.javascriptDialogOpening", self.session, self._dialogs)
+        self._dialogs = len(self.connection.events)
+        await self.command("Page.handleJavaScriptDialog", accept=accept)
+        return str(asked["message"])
+
+    async def download(self, selector: str, folder: Path) -> tuple[str, bytes]:
+        """Click a link that saves a file; the name the browser gives it, and what is in it."""
+        await self.connection.command(
+            "Browser.setDownloadBehavior",
+            behavior="allowAndName",
+            browserContextId=self.context,
+            downloadPath=str(folder),
+            eventsEnabled=True,
+        )
+        place = len(self.connection.events)
+        await self.click(selector)
+        begun = await self.connection.event("Browser.downloadWillBegin", "", place)
+        while (progress := await self.connection.event("Browser.downloadProgress", "", place))["state"] != "completed":
+            assert progress["state"] == "inProgress", progress
+            place += 1
+        return begun["suggestedFilename"], await asyncio.to_thread((folder / begun["guid"]).read_bytes)
+
+    async def frame_text(self, path: str) -> str:
+        """The text inside the frame that shows `path`, which a script of the page itself may not read."""
+        targets = (await self.connection.command("Target.getTargets"))["targetInfos"]
+        frame = next(target for target in targets if target["type"] == "iframe" and target["url"].endswith(path))
+        attached = await self.connection.command("Target.attachToTarget", targetId=frame["targetId"], flatten=True)
+        inside = Page(self.connection, attached["sessionId"], frame["targetId"], self.context)
+        return str(await inside.run("document.body.innerText"))
+
     async def looks(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
         """Be a screen of this size, in light or dark mode."""
         await self.command(
@@ -213,7 +253,7 @@ class Browser:
         created = await self.connection.command("Target.createTarget", url="about:blank", browserContextId=context)
         target = created["targetId"]
         attached = await self.connection.command("Target.attachToTarget", targetId=target, flatten=True)
-        page = Page(self.connection, attached["sessionId"], target)
+        page = Page(self.connection, attached["sessionId"], target, context)
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             await page.command(f"{domain}.enable")
         return page
