@@ -9,11 +9,12 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from socket import socket
 from typing import Protocol, cast, runtime_checkable
 
 import uvicorn
 
-from gateway import wiring
+from gateway import captured, wiring
 from gateway.ledger import Due
 from gateway.settings import Settings
 from gateway.telemetry import ERROR, log
@@ -119,6 +120,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             self._ready(self.servers[0].sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Answer whoever waits for mail, and finish what else is under way."""
+        captured.answer_all()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
