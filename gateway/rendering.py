@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ from gateway.notification import Notification
 from gateway.telemetry import WARNING, log
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
+BUILT_IN = Path(__file__).parent / "templates"
+DEFAULT = "default"
 PARTS = ("html.jinja", "text.jinja", "subject.jinja")
 
 OUTPUT_LIMIT = 1_000_000
@@ -61,35 +64,45 @@ class _Look:
 
 
 class Renderer:
-    """Every template there is, compiled once; what could not be compiled is in `problems`."""
+    """Every template there is, compiled once; what is wrong with the owner's is in `problems`."""
 
     def __init__(self, config: Config) -> None:
-        """Reads the owner's templates and the built-in ones."""
-        from gateway.sandbox import BUILT_IN, environment
-
-        own = config.template_folder
-        self._environment = environment(own)
+        """Compiles the owner's templates, so that their mistakes show; ours wait until they are needed, or `warm`."""
+        self._own = config.template_folder
+        owned = _looks_in(self._own) if self._own else []
+        self._names = sorted({*_looks_in(BUILT_IN), *owned})
+        self._looks: dict[str, _Look] = {}
         self._problems: list[Problem] = []
-        owned = _looks_in(own) if own else []
-        names = sorted({*_looks_in(BUILT_IN), *owned})
-        self._looks = {name: self._look(name, own=name in owned) for name in names}
+        for name in owned:
+            self._look(name)
         self._lines = {text: self._line(text, where) for where, text in _lines(config)}
-        self._problems += _missing(config, self._looks)
+        self._problems += _missing(config, self._names)
+
+    @cached_property
+    def _environment(self) -> Environment:
+        from gateway.sandbox import environment
+
+        return environment(self._own, BUILT_IN)
 
     @property
     def looks(self) -> list[str]:
         """The looks a route or a caller may name."""
-        return list(self._looks)
+        return list(self._names)
 
     def problems(self) -> list[Problem]:
         """What is wrong with templates and with the looks that the configuration names; empty when all is well."""
         return list(self._problems)
 
+    def warm(self) -> None:
+        """Compile everything now, so that no caller waits for it; a worker that only delivers need not."""
+        for name in self._names:
+            self._look(name)
+
     def check(self, notification: Notification) -> None:
         """Rejected when a caller names a look that does not exist."""
         named = notification.envelope.template if notification.envelope else None
-        if named is not None and named not in self._looks:
-            what = f"there is no such template; there are {', '.join(self._looks)}"
+        if named is not None and named not in self._names:
+            what = f"there is no such template; there are {', '.join(self._names)}"
             raise Rejected(422, "unknown_template", f"template: {what}.", fields={"template": what})
 
     def render(self, notification: Notification, target: Target, source: Source) -> Rendered:
@@ -97,11 +110,11 @@ class Renderer:
         try:
             return self._rendered(notification, target, source)
         except Exception as error:  # whatever a template did, the notification goes out
-            log("render_failed", WARNING, source=notification.source, kind=notification.kind, exc_info=error)
+            log("render_failed", WARNING, source=notification.source, kind=notification.kind, error=error)
             return plain(notification, target.language)
 
     def _rendered(self, notification: Notification, target: Target, source: Source) -> Rendered:
-        look = self._looks.get(target.look or look_for(notification)) or self._looks["default"]
+        look = self._look(target.look or look_for(notification))
         reply_to = notification.reply_to or self._reply_to(notification, target, source)
         context = view(notification, target.language, str(reply_to[0]) if reply_to else "")
         envelope = notification.envelope
@@ -127,7 +140,7 @@ class Renderer:
         html = run(look.html, context, OUTPUT_LIMIT) if look.html else ""
         text = run(look.text, context, OUTPUT_LIMIT).strip("\n") + "\n" if look.text else text_of(html)
         if not look.html:
-            html = self._wrapped(self._looks["default"], {**context, **_ONLY_TEXT, "text": text})
+            html = self._wrapped(self._look(DEFAULT), {**context, **_ONLY_TEXT, "text": text})
         return html, text
 
     def _subject(
@@ -161,12 +174,18 @@ class Renderer:
         try:
             return one_line(run(template, context, OUTPUT_LIMIT))
         except Exception as error:  # as in render
-            log("render_failed", WARNING, source=notification.source, kind=notification.kind, exc_info=error)
+            log("render_failed", WARNING, source=notification.source, kind=notification.kind, error=error)
             return ""
 
-    def _look(self, name: str, *, own: bool) -> _Look:
-        html, text, subject = (self._compiled(f"{name}/{part}") for part in PARTS)
-        return _Look(own=own, html=html, text=text, subject=subject)
+    def _look(self, name: str) -> _Look:
+        """A look by its name, compiled when it is first asked for; the default one when there is no such name."""
+        if name not in self._names:
+            return self._look(DEFAULT)
+        if name not in self._looks:
+            html, text, subject = (self._compiled(f"{name}/{part}") for part in PARTS)
+            own = self._own is not None and (self._own / name).is_dir()
+            self._looks[name] = _Look(own=own, html=html, text=text, subject=subject)
+        return self._looks[name]
 
     def _compiled(self, path: str) -> Template | None:
         """One file's template; None when it is not there, or wrong, which is a problem."""

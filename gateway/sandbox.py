@@ -16,11 +16,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from gateway.htmltext import lines, linked
 from gateway.plaintext import aligned, underlined, wrap
 
-LONGEST_RANGE = 1_000
-"""What range() may count to; a mail shows no more, and a slip in a template must not hold up every other mail."""
+STEPS = 10_000
+"""How far all of a template's range() may count together; a slip in one must not hold up every other mail."""
 
-
-BUILT_IN = Path(__file__).parent / "templates"
 PARTS = "parts.html.jinja"
 """Macros that every look may use as filters; a direct call costs a third of one through an import."""
 
@@ -29,10 +27,10 @@ class OutputTooLong(ValueError):
     """A template wrote more than a mail may hold."""
 
 
-def environment(own: Path | None) -> ImmutableSandboxedEnvironment:
+def environment(own: Path | None, built_in: Path) -> ImmutableSandboxedEnvironment:
     """Templates from the owner's folder, else from ours; what a template asks for and nobody gave is empty."""
-    parts = _environment(BUILT_IN).get_template(PARTS).module
-    made = _environment(own, BUILT_IN) if own else _environment(BUILT_IN)
+    parts = _environment(built_in).get_template(PARTS).module
+    made = _environment(own, built_in) if own else _environment(built_in)
     made.filters |= {name: macro for name, macro in vars(parts).items() if isinstance(macro, Macro)}
     return made
 
@@ -47,7 +45,7 @@ def _environment(*folders: Path) -> ImmutableSandboxedEnvironment:
         auto_reload=False,
         cache_size=-1,
     )
-    made.globals["range"] = _range
+    made.globals["range"] = _Range()
     del made.globals["lipsum"]
     made.filters |= {"lines": lines, "linked": linked, "wrap": wrap, "aligned": aligned, "underlined": underlined}
     return made
@@ -55,6 +53,7 @@ def _environment(*folders: Path) -> ImmutableSandboxedEnvironment:
 
 def run(template: Template, context: dict[str, Any], limit: int) -> str:
     """What the template writes; OutputTooLong as soon as that is more than `limit` characters."""
+    template.globals["range"].left = STEPS
     written: list[str] = []
     count = 0
     for piece in _pieces(template, context):
@@ -74,8 +73,15 @@ def _is_html(name: str | None) -> bool:
     return name is not None and not name.endswith(("text.jinja", "subject.jinja"))
 
 
-def _range(*bounds: int) -> range:
-    counted = range(*bounds)
-    if len(counted) > LONGEST_RANGE:
-        raise OverflowError(f"range() is limited to {LONGEST_RANGE} steps")
-    return counted
+class _Range:
+    """range() with a budget, so that loops in loops end too."""
+
+    def __init__(self) -> None:
+        self.left = STEPS
+
+    def __call__(self, *bounds: int) -> range:
+        counted = range(*bounds)
+        self.left -= len(counted)
+        if self.left < 0:
+            raise OverflowError(f"range() may count to {STEPS} in one template")
+        return counted
