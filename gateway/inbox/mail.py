@@ -110,7 +110,10 @@ def links(content: str) -> list[Link]:
     parser = _Links()
     parser.feed(content)
     parser.close()
-    return list({link.url: link for link in reversed(parser.found)}.values())[::-1][:LINKS_SHOWN]
+    found: dict[str, Link] = {}
+    for link in parser.found:
+        found.setdefault(link.url, link)
+    return list(found.values())[:LINKS_SHOWN]
 
 
 def headers(raw: bytes) -> list[tuple[str, str]]:
