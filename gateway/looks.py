@@ -193,13 +193,18 @@ def _shared_labels(notification: Notification, items: tuple[Item, ...]) -> dict[
     common = {
         name: value for name, value in first.labels.items() if all(item.labels.get(name) == value for item in rest)
     }
-    return _telling(common, notification) | labels
+    return _telling(_telling(common, first), notification) | labels
 
 
 def _telling(labels: Mapping[str, str], thing: Notification | Item) -> dict[str, str]:
-    """The labels without the severity that stands above them anyway."""
-    said = (thing.severity.value, thing.severity_word.lower())
-    return {name: value for name, value in labels.items() if name.lower() != "severity" or value.lower() not in said}
+    """The labels without what stands there anyway: the severity, and fields that are labels too."""
+    fields = {(pair.name, pair.value) for pair in thing.fields}
+    severity = {thing.severity.value, thing.severity_word.lower()}
+    return {
+        name: value
+        for name, value in labels.items()
+        if (name, value) not in fields and not (name.lower() == "severity" and value.lower() in severity)
+    }
 
 
 def _summary(items: tuple[Item, ...], words: dict[str, str]) -> str:
