@@ -105,6 +105,7 @@ class Envelope(Model):
     tags: tuple[str, ...] = ()
     priority: Priority | None = None
     send_at: AwareDatetime | None = None
+    dry_run: bool = False
 
 
 class Notification(Model):

@@ -47,7 +47,7 @@ def read(kind: str, body: bytes, headers: Mapping[str, str], source: str) -> lis
     except Exception as error:
         if kind in STRICT:
             raise
-        log("payload_unmapped", source=source, kind=kind, exc_info=error)
+        log("payload_unmapped", source=source, kind=kind, error=error)
         from gateway.sources.unmapped import dump
 
         return [dump(body, headers, source, kind)]

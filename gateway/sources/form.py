@@ -1,0 +1,212 @@
+"""Web forms: what a browser or a page's script posts comes in, one Notification with the fields in order goes out.
+
+Reserved names are instructions, never shown: `_subject` (the title), `_replyto`, `_next` (where the browser goes
+afterwards), `_gotcha` (a field people do not see: only a bot fills it) and the tokens of captchas. Every other name
+that begins with an underscore belongs to some other service (`_cc`, `_format`); it is neither shown nor obeyed, since a
+visitor may not choose who gets the mail.
+
+A captcha's token is in `Form.reserved` under its own name: what verifies it, and what limits the rate, belongs between
+`read_form` and `parse`, where the HTTP door stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from gateway.address import Address, one_line
+from gateway.errors import Rejected
+from gateway.message import Attachment
+from gateway.notification import Notification, Pair
+from gateway.sources.explain import shown
+from gateway.sources.media import DEFAULT, is_media
+from gateway.sources.multipart import Part, is_multipart
+from gateway.sources.payload import MOST_PAIRS, Payload, Shape, leaves, plain, scalar, sniff
+
+MOST_FIELDS = 200
+MOST_FILES = 20
+LONGEST_TITLE = 200
+
+CAPTCHAS = frozenset({"cf-turnstile-response", "g-recaptcha-response", "h-captcha-response"})
+RESERVED = frozenset({"_subject", "_replyto", "_next", "_gotcha", "_charset_"}) | CAPTCHAS
+
+_PORTS = {"http": 80, "https": 443}
+_PLAIN_LINE = re.compile(r"([\w.\[\]-][\w.\[\] -]{0,99})=(.*)", re.DOTALL)
+# RFC 3986's reserved characters and %, which a URL that is one already uses rightly.
+_URL_SAFE = "%:/?#[]@!$&'()*+,;="
+_URL = re.compile(r"[!-\[\]-~\u00a1-\ud7ff\ue000-\U0010ffff]{1,2000}")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was filled in: `fields` to show, `files`, `reserved` instructions, and the `site` it stands on, if known."""
+
+    fields: tuple[Pair, ...]
+    files: tuple[Attachment, ...]
+    reserved: Mapping[str, str]
+    site: str = ""
+
+    @property
+    def caught(self) -> bool:
+        """Whether a bot walked into the honeypot."""
+        return bool(self.reserved.get("_gotcha", "").strip())
+
+
+def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notification]:
+    """One Notification; none for a bot, which must not notice. Rejected says why a form cannot be taken."""
+    form = read_form(body, headers)
+    if form.caught:
+        return []
+    if not form.files and not any(pair.value.strip() for pair in form.fields):
+        raise Rejected(422, "invalid", "The form has no field that is filled in and no file.")
+    reply_to, fields = _reply_to(form)
+    title = one_line(form.reserved.get("_subject", "")[:1000])[:LONGEST_TITLE]
+    notification = Notification(
+        source=source,
+        kind="form",
+        title=title or f"New message from {source}",
+        fields=fields,
+        attachments=form.files,
+        reply_to=reply_to,
+    )
+    return [notification]
+
+
+def read_form(body: bytes, headers: Mapping[str, str]) -> Form:
+    """The form in `body`; Rejected when it is empty, broken, too big or no form."""
+    payload = sniff(body, headers)
+    pairs = list(_joined((_name(name), plain(value)) for name, value in _pairs(payload, headers)))
+    names = {name for name, _ in pairs}
+    if payload.left_out or len(names) > MOST_FIELDS:
+        raise Rejected(422, "invalid", f"The form has more than {MOST_FIELDS} fields.")
+    if len(payload.files) > MOST_FILES:
+        raise Rejected(413, "too_large", f"The form has more than {MOST_FILES} files.")
+    return Form(
+        fields=tuple(Pair(name=name, value=value) for name, value in pairs if not _is_hidden(name)),
+        files=tuple(_attachment(part) for part in payload.files if part.content),
+        reserved={name: value for name, value in pairs if name in RESERVED},
+        site=_site(headers),
+    )
+
+
+def next_url(form: Form, origins: Iterable[str]) -> str | None:
+    """Where the browser may go: `_next`, if it lies on one of the source's own sites.
+
+    A path is taken to be on the site the form stands on. `*` among the origins lets everyone post, but opens no
+    redirect: otherwise our address would lend its good name to any other.
+    """
+    wanted = form.reserved.get("_next", "").strip(" ")
+    allowed = {found for origin in origins if (found := origin_of(origin))}
+    if not _URL.fullmatch(wanted):
+        return None
+    if wanted.startswith("/") and not wanted.startswith("//"):
+        wanted = form.site + wanted
+    return quote(wanted, safe=_URL_SAFE) if origin_of(wanted) in allowed else None
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an absolute http(s) URL as a browser compares them; nothing for anything else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    host = parts.hostname or ""
+    if parts.scheme not in _PORTS or not url.lower().startswith(f"{parts.scheme}://") or "\\" in url:
+        return ""
+    if not host or not host.isascii() or "@" in parts.netloc or "%" in parts.netloc:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (f":{port}" if port is not None and port != _PORTS[parts.scheme] else "")
+
+
+def _pairs(payload: Payload, headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    if payload.shape is Shape.EMPTY:
+        raise Rejected(400, "empty_body", "The form is empty.")
+    if payload.pairs or payload.shape is Shape.FORM:  # also where one of the fields happens to hold JSON
+        return payload.pairs
+    if payload.shape is Shape.JSON:
+        return _json_pairs(payload.value)
+    return _text_pairs(payload, headers.get("content-type", ""))
+
+
+def _json_pairs(value: Any) -> Iterator[tuple[str, str]]:
+    """An object's fields; a list of words is a field given several times, what is nested gets its path as name."""
+    if not isinstance(value, dict):
+        raise Rejected(422, "invalid", 'The body must be one JSON object, such as {"name": "…", "message": "…"}.')
+    for count, (name, item) in enumerate(value.items()):
+        if count > MOST_PAIRS:
+            return
+        if isinstance(item, list) and not any(isinstance(part, dict | list) for part in item):
+            yield name, ", ".join(scalar(part) for part in item)
+        else:
+            yield from leaves(item, name)
+
+
+def _text_pairs(payload: Payload, content_type: str) -> Iterator[tuple[str, str]]:
+    """HTML's third way to send a form, enctype text/plain: `name=value` lines without any escaping."""
+    if payload.flaw and (is_multipart(b"", content_type) or payload.text.lstrip()[:1] in '{["'):
+        what = "form" if is_multipart(b"", content_type) else "JSON"
+        raise Rejected(400, "malformed", f"The {what} cannot be read: {payload.flaw}.")
+    lines = payload.text.strip("\r\n").splitlines()
+    if not content_type.lower().startswith("text/plain") or not _PLAIN_LINE.fullmatch(lines[0]):
+        raise Rejected(
+            415,
+            "unsupported_media_type",
+            "This is no form. Send application/x-www-form-urlencoded, multipart/form-data or a JSON object.",
+        )
+    name, value = "", ""
+    for line in lines:
+        if match := _PLAIN_LINE.fullmatch(line):
+            if name:
+                yield name, value
+            name, value = match.groups()
+        else:
+            value = f"{value}\n{line}"
+    yield name, value
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Each name once, where it stood first: checkboxes and several files share one."""
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+        if len(found) > MOST_PAIRS:
+            break
+    for name, values in found.items():
+        yield name, ("\n" if any("\n" in value for value in values) else ", ").join(values)
+
+
+def _name(name: str) -> str:
+    return shown(name) if name else "(no name)"
+
+
+def _is_hidden(name: str) -> bool:
+    """Instructions, and the button that was pressed."""
+    return name.startswith("_") or name in CAPTCHAS or name.lower() == "submit"
+
+
+def _reply_to(form: Form) -> tuple[tuple[Address, ...], tuple[Pair, ...]]:
+    """The visitor's address; one with a typo costs the answer's comfort but must be seen, never the message."""
+    given = form.reserved.get("_replyto", "").strip()
+    if not given:
+        return (), form.fields
+    try:
+        return (Address.parse(given[:400]),), form.fields
+    except ValueError:
+        return (), (*form.fields, Pair(name="reply to", value=given[:400]))
+
+
+def _attachment(part: Part) -> Attachment:
+    name = one_line((part.filename or "")[-255:]) or "file"
+    return Attachment(
+        name=name, content_type=part.content_type if is_media(part.content_type) else DEFAULT, content=part.content
+    )
+
+
+def _site(headers: Mapping[str, str]) -> str:
+    """The origin of the page that posted; a browser says `Origin: null` where it hides it."""
+    return origin_of(headers.get("origin", "")) or origin_of(headers.get("referer", ""))

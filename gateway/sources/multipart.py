@@ -1,0 +1,123 @@
+"""multipart/form-data: a body and its Content-Type come in, the parts in their order go out.
+
+What browsers, curl, .NET and PowerShell really write is understood: raw UTF-8 or `%22` in names (the HTML standard),
+backslash escapes (older curl), unquoted names (.NET), and `filename*` (RFC 5987).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MOST_PARTS = 1000
+"""More parts than this are no form; each costs time even if it is empty."""
+
+_BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([A-Za-z]+\*?)\s*=\s*(?:"((?:\\["\\]|[^"])*)"|([^;]*))')
+_ESCAPED = re.compile(r'\\(["\\])')
+_PERCENT = re.compile("%(22|0D|0A)", re.IGNORECASE)
+
+
+class TooManyParts(ValueError):
+    """The body has more parts than any form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part; `filename` is None for a text field and empty where no file was chosen."""
+
+    name: str
+    content: bytes
+    content_type: str = ""
+    filename: str | None = None
+
+
+def is_multipart(body: bytes, content_type: str) -> bool:
+    """Whether this is meant as multipart: the header says so, or the body begins as only a multipart one does."""
+    if content_type[:19].lower() == "multipart/form-data":
+        return True
+    return body.startswith(b"--") and b"form-data" in body[:1000]
+
+
+def parts(body: bytes, content_type: str) -> list[Part]:
+    """Every part in order; ValueError when the body is malformed or cut off."""
+    from python_multipart.multipart import MultipartParser, MultipartState
+
+    raw: list[_RawPart] = []
+    parser = MultipartParser(_boundary(body, content_type), _callbacks(raw))
+    parser.write(body)
+    if parser.state != MultipartState.END:
+        raise ValueError("it ends before its last boundary")
+    return [_part(item.headers, b"".join(item.chunks)) for item in raw]
+
+
+def _boundary(body: bytes, content_type: str) -> bytes:
+    """The header's boundary, or the body's first line: scripts that set the header by hand leave it out."""
+    if match := _BOUNDARY.search(content_type):
+        return (match.group(1) or match.group(2)).encode("latin-1", "replace")
+    first, end, _ = body[:300].partition(b"\r\n")
+    if not first.startswith(b"--") or len(first) < 3 or not end:
+        raise ValueError("it has no boundary")
+    return first[2:]
+
+
+class _RawPart:
+    """A part while it is read."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, bytes] = {}
+        self.chunks: list[bytes] = []
+        self.name = b""
+
+
+def _callbacks(raw: list[_RawPart]) -> MultipartCallbacks:
+    def begin() -> None:
+        if len(raw) == MOST_PARTS:
+            raise TooManyParts(f"it has more than {MOST_PARTS} parts")
+        raw.append(_RawPart())
+
+    def field(data: bytes, start: int, end: int) -> None:
+        raw[-1].name = data[start:end].lower()
+
+    def value(data: bytes, start: int, end: int) -> None:
+        raw[-1].headers[raw[-1].name.decode("latin-1")] = data[start:end]
+
+    def content(data: bytes, start: int, end: int) -> None:
+        raw[-1].chunks.append(data[start:end])
+
+    return {"on_part_begin": begin, "on_header_field": field, "on_header_value": value, "on_part_data": content}
+
+
+def _part(headers: Mapping[str, bytes], content: bytes) -> Part:
+    parameters = dict(_parameters(headers.get("content-disposition", b"")))
+    filename = parameters.get("filename*", parameters.get("filename"))
+    return Part(
+        name=parameters.get("name*", parameters.get("name", "")),
+        content=content,
+        content_type=headers.get("content-type", b"").decode("latin-1").strip(),
+        # Some browsers and scripts send a whole path; only its last piece is a name.
+        filename=None if filename is None else re.split(r"[/\\]", filename)[-1].strip(),
+    )
+
+
+def _parameters(disposition: bytes) -> Iterator[tuple[str, str]]:
+    for match in _PARAMETER.finditer(_text(disposition)):
+        name, quoted, plain = match.group(1).lower(), match.group(2), match.group(3)
+        value = _ESCAPED.sub(r"\1", quoted) if quoted is not None else plain.strip()
+        if not name.endswith("*"):
+            yield name, _PERCENT.sub(lambda escape: chr(int(escape.group(1), 16)), value)
+        elif value.count("'") >= 2:
+            yield name, _text(unquote_to_bytes(value.split("'", 2)[2]))
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")

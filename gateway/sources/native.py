@@ -1,0 +1,161 @@
+"""Our own JSON: the body of POST /v1/notifications comes in, one Notification with an Envelope goes out.
+
+The hot path parses once, straight from the bytes. Whatever does not pass there is looked at a second time: what is
+meant as JSON is taken as JSON, a plain form too, and a caller is told everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.address import one_line
+from gateway.errors import Rejected
+from gateway.message import Attachment
+from gateway.notification import Envelope, Notification
+from gateway.sources.explain import explain, shown
+from gateway.sources.media import by_name
+from gateway.sources.payload import Payload, Shape, leaves, sniff
+from gateway.sources.request import NativeAttachment, NativeRequest
+
+__all__ = ["NativeRequest", "parse"]
+
+# What ConvertTo-Json writes for everything below its -Depth, which is 2 unless said otherwise.
+_TOO_DEEP = frozenset(
+    {"System.Collections.Hashtable", "System.Collections.Specialized.OrderedDictionary", "System.Object[]"}
+)
+_FORM_FIELDS = frozenset(
+    "to cc bcc subject text html template reply_to priority tags send_at dry_run idempotency_key source".split()
+)
+
+
+def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notification]:
+    """One Notification; Rejected says everything that is wrong."""
+    request = _request(body, headers)
+    title = request.subject or request.text.strip().partition("\n")[0] or request.template or "Notification"
+    notification = Notification(
+        source=source,
+        kind="native",
+        title=one_line(title[:1000])[:200],
+        text=request.text,
+        subject=request.subject,
+        attachments=tuple(map(_attachment, request.attachments)),
+        reply_to=request.reply_to,
+        envelope=Envelope(
+            to=request.to,
+            cc=request.cc,
+            bcc=request.bcc,
+            html=request.html,
+            template=request.template,
+            data=request.data,
+            headers=request.headers,
+            tags=request.tags,
+            priority=request.priority,
+            send_at=request.send_at,
+            dry_run=request.dry_run,
+        ),
+    )
+    return [notification]
+
+
+def _request(body: bytes, headers: Mapping[str, str]) -> NativeRequest:
+    if b'"System.' not in body:
+        try:
+            request = NativeRequest.model_validate_json(body)
+        except ValidationError:
+            pass
+        else:
+            if not any(_omissions(vars(request))):
+                return request
+    return _validated(_object(body, headers))
+
+
+def _omissions(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong between the fields. No recipient at all is the route's business."""
+    if not given.get("to") and (given.get("cc") or given.get("bcc")):
+        yield "to", "is missing; Azure Communication Services wants at least one, cc or bcc alone is not enough"
+    if not (given.get("subject") or given.get("text") or given.get("html") or given.get("template")):
+        yield "text", "is missing; give at least one of subject, text, html and template"
+    files = given.get("attachments")
+    if files and isinstance(files, list | tuple):
+        ids = [found for item in files if (found := _content_id(item))]
+        if len(set(ids)) < len(ids):
+            yield "attachments", "two have the same content_id; Azure Communication Services refuses that"
+
+
+def _content_id(item: Any) -> str | None:
+    found = item.get("content_id") if isinstance(item, dict) else getattr(item, "content_id", None)
+    return found if isinstance(found, str) else None
+
+
+def _object(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The fields a body holds, however it was sent; null is the same as leaving a field out."""
+    payload = sniff(body, headers)
+    if payload.shape is Shape.EMPTY:
+        raise Rejected(400, "empty_body", "The body is empty; send a JSON object with at least `to` and `text`.")
+    if payload.shape is Shape.FORM:
+        return _form(payload)
+    if payload.shape is Shape.TEXT:
+        raise _no_json(payload, headers.get("content-type", ""))
+    if not isinstance(payload.value, dict):
+        raise Rejected(400, "malformed", "The body must be one JSON object: {…} with at least `to` and `text`.")
+    return {name: value for name, value in payload.value.items() if value is not None}
+
+
+def _no_json(payload: Payload, content_type: str) -> Rejected:
+    start = payload.text.lstrip()[:1]
+    if start == "'":
+        hint = "it begins with a single quote, which Windows' cmd passes on: put the JSON into a file, `-d @file.json`"
+        return Rejected(400, "malformed", f"The body is not JSON: {hint}.")
+    if payload.flaw and (start in '{["' or "json" in content_type.lower()):
+        return Rejected(400, "malformed", f"The body is not JSON: {payload.flaw}.")
+    return _unsupported("This is neither JSON nor a form.")
+
+
+def _unsupported(why: str, fields: dict[str, str] | None = None) -> Rejected:
+    detail = f"{why} Send one JSON object, with Content-Type: application/json."
+    return Rejected(415, "unsupported_media_type", detail, fields=fields)
+
+
+def _form(payload: Payload) -> dict[str, Any]:
+    """A form whose fields are all ours and all plain text: PowerShell's -Body @{…}, curl -d to=… -d text=…."""
+    if payload.files:
+        raise _unsupported("Files are taken only as base64 in `attachments`.")
+    strange = {shown(name): "cannot be sent as a form" for name, _ in payload.pairs if name not in _FORM_FIELDS}
+    if strange or payload.left_out:
+        raise _unsupported("The body is a form with fields that have no place here.", dict(list(strange.items())[:20]))
+    found: dict[str, Any] = {}
+    for name, value in payload.pairs:
+        if name in found:
+            found[name] = [*found[name], value] if isinstance(found[name], list) else [found[name], value]
+        elif value:
+            found[name] = value
+    return found
+
+
+def _validated(value: dict[str, Any]) -> NativeRequest:
+    fields = dict(_omissions(value))
+    request = None
+    try:
+        request = NativeRequest.model_validate(value)
+    except ValidationError as error:
+        fields |= explain(error, NativeRequest)
+    hint = "was cut off by ConvertTo-Json, whose -Depth is 2 unless you say more: ConvertTo-Json -Depth 10"
+    fields |= {shown(path): hint for path, text in leaves(value) if text in _TOO_DEEP}
+    if request is None or fields:
+        raise Rejected(422, "invalid", _summary(fields), fields=fields)
+    return request
+
+
+def _summary(fields: Mapping[str, str]) -> str:
+    """problem+json's detail must make sense alone: PowerShell shows nothing else."""
+    name, what = next(iter(fields.items()))
+    more = f" (and {len(fields) - 1} more, see fields)" if len(fields) > 1 else ""
+    return f"{name} {what}{more}."
+
+
+def _attachment(file: NativeAttachment) -> Attachment:
+    media = file.content_type or by_name(file.name)
+    return Attachment(name=file.name, content_type=media, content=file.content, content_id=file.content_id)

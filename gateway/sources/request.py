@@ -1,0 +1,187 @@
+"""What a native caller may write: JSON's values come in, a checked NativeRequest goes out.
+
+The API's OpenAPI document is made from this model, so its descriptions are written for callers.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
+
+from gateway.address import Address, AnyAddress, Model, has_control, split_addresses
+from gateway.message import Priority
+from gateway.sources.media import is_media
+
+MOST_RECIPIENTS = 500
+MOST_HEADERS = 20
+MOST_TAGS = 20
+MOST_ATTACHMENTS = 100
+
+_HEADER = re.compile(r"[Xx]-[A-Za-z0-9-]{1,74}")
+_NOT_BASE64 = "is not base64; encode the file's bytes (without the `data:…,` of a data URL)"
+_RESERVED = "x-ms-acsemail-"
+
+
+def _line(text: str) -> str:
+    if has_control(text):
+        raise ValueError("must not contain line breaks or control characters")
+    return text
+
+
+def _listed(value: Any) -> Any:
+    """One string may hold a list, and one object stands for a list of one."""
+    if isinstance(value, str):
+        if len(value) > 50_000:
+            raise ValueError("is too long for a list in one string; send a JSON list")
+        return split_addresses(value)
+    return [value] if isinstance(value, dict) else value
+
+
+def _words(value: Any) -> Any:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _bytes(value: Any) -> Any:
+    """Base64 as bytes; PEM-like line breaks are common, so white space is allowed and nothing else."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string in base64")  # noqa: TRY004  # pydantic takes a TypeError for our bug
+    import binascii
+
+    try:
+        return binascii.a2b_base64("".join(value.split()).encode("ascii"), strict_mode=True)
+    except ValueError:
+        raise ValueError(_NOT_BASE64) from None
+
+
+def _media(value: str) -> str:
+    if not is_media(value):
+        raise ValueError("is not a media type; write application/pdf or text/plain")
+    return value
+
+
+def _header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("is not allowed; only headers that begin with X- may be set, with letters, digits and -")
+    if name.lower().startswith(_RESERVED):
+        raise ValueError(f"is reserved; {_RESERVED}* steers the mail service")
+    return name
+
+
+def _distinct(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("has the same header twice, in different case")
+    return headers
+
+
+def _finite(data: dict[str, Any]) -> dict[str, Any]:
+    if data and not _is_finite(data):
+        raise ValueError("must hold only finite numbers; JSON has no NaN and no Infinity")
+    return data
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict | list):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return True
+
+
+def _moment(value: Any) -> Any:
+    """Only a written time: a number may be seconds or milliseconds."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("must be a string")  # noqa: TRY004  # pydantic takes a TypeError for our bug
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    if not 2000 < value.year < 3000:
+        raise ValueError("is no time a mail could be sent at")
+    return value.astimezone(UTC)
+
+
+Line = Annotated[str, AfterValidator(_line)]
+AddressList = Annotated[
+    tuple[AnyAddress, ...],
+    BeforeValidator(_listed, json_schema_input_type=str | Address | list[str | Address]),
+    Field(max_length=MOST_RECIPIENTS),
+]
+HeaderName = Annotated[str, AfterValidator(_header)]
+HeaderValue = Annotated[str, Field(max_length=900), AfterValidator(_line)]
+Tag = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_line)]
+
+
+class NativeAttachment(Model):
+    """One file."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_line)] = Field(
+        description="the file's name"
+    )
+    content_type: Annotated[str, AfterValidator(_media)] | None = Field(
+        None, description="its media type; by the name's ending when left out"
+    )
+    content: Annotated[bytes, BeforeValidator(_bytes, json_schema_input_type=str)] = Field(
+        description="its bytes in base64", repr=False
+    )
+    content_id: Annotated[str, Field(pattern=r"^[\x21-\x3b\x3d\x3f-\x7e]{1,200}$")] | None = Field(
+        None, description='makes it an inline image: `<img src="cid:…">`'
+    )
+
+
+class NativeRequest(Model):
+    """A notification an application sends; at least one of subject, text, html and template must be there."""
+
+    to: AddressList = Field((), description="recipients: one string, a comma-separated list, a list, or objects")
+    cc: AddressList = Field((), description="as `to`")
+    bcc: AddressList = Field((), description="as `to`; not without a `to`")
+    subject: Annotated[str, Field(max_length=900), AfterValidator(_line)] = Field("", description="one line")
+    text: str = Field("", description="the plain-text part; made from html when left out", repr=False)
+    html: str = Field("", description="the HTML part", repr=False)
+    template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] | None = Field(
+        None, description="the look, instead of the route's"
+    )
+    data: Annotated[dict[str, Any], AfterValidator(_finite)] = Field({}, description="values for the template")
+    attachments: tuple[NativeAttachment, ...] = Field((), max_length=MOST_ATTACHMENTS, description="files")
+    reply_to: AddressList = Field((), description="where answers go; as `to`")
+    priority: Annotated[Priority, BeforeValidator(_lower, json_schema_input_type=Priority)] | None = Field(
+        None, description="high goes before everything else"
+    )
+    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=MOST_HEADERS), AfterValidator(_distinct)] = (
+        Field({}, description="more mail headers, only X-*")
+    )
+    tags: Annotated[
+        tuple[Tag, ...], BeforeValidator(_words, json_schema_input_type=str | list[str]), Field(max_length=MOST_TAGS)
+    ] = Field((), description="words of yours to find it by")
+    send_at: (
+        Annotated[AwareDatetime, BeforeValidator(_moment, json_schema_input_type=datetime), AfterValidator(_in_utc)]
+        | None
+    ) = Field(None, description="not before this time; RFC 3339 with Z or an offset")
+    dry_run: bool = Field(default=False, description="only render and answer; nothing is stored or sent")
+    idempotency_key: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,255}$")] | None = Field(
+        None, description="queue messages only; over HTTP it is the header Idempotency-Key"
+    )
+    source: str | None = Field(None, description="queue messages only; over HTTP the key names the source")
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "to": "ops@example.com",
+                    "subject": "Backup finished",
+                    "text": "All 14 databases were saved.",
+                    "tags": ["backup"],
+                }
+            ]
+        },
+    )
