@@ -17,15 +17,13 @@ from gateway.auth import Keyring
 from gateway.captured import CapturedMail
 from gateway.config import Config
 from gateway.doors import Doors
-from gateway.errors import Rejected
+from gateway.errors import Rejected, StoreUnavailable
 from gateway.inbox import Inbox
 from gateway.ledger import Store
 from gateway.message import Status
 from gateway.pipeline import Line
 from gateway.settings import Settings
 from gateway.shown import entry_json
-
-_WEBHOOK_METHODS = ["POST", "PUT", "GET"]
 
 
 def build(settings: Settings, config: Config, store: Store, line: Line) -> web.Guard:
@@ -44,7 +42,8 @@ def build(settings: Settings, config: Config, store: Store, line: Line) -> web.G
     if not settings.production:
         CapturedMail(settings, store, keyring).add_to(app)
         Inbox(settings, config, store, keyring).add_to(app)
-    app.add_exception_handler(Rejected, _refused)
+    for expected in (Rejected, StoreUnavailable, Exception):
+        app.add_exception_handler(expected, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     openapi.complete(app)
     return web.Guard(app)
@@ -52,8 +51,9 @@ def build(settings: Settings, config: Config, store: Store, line: Line) -> web.G
 
 def _add_doors(app: FastAPI, doors: Doors) -> None:
     app.post("/v1/notifications", **openapi.NATIVE)(doors.native)
-    app.api_route("/v1/webhooks/{source}", methods=_WEBHOOK_METHODS, **openapi.WEBHOOK)(doors.webhook)
-    app.api_route("/v1/webhooks/{source}/{key}", methods=_WEBHOOK_METHODS, include_in_schema=False)(doors.webhook)
+    app.post("/v1/webhooks/{source}", **openapi.WEBHOOK)(doors.webhook)
+    app.api_route("/v1/webhooks/{source}", methods=["PUT", "GET"], include_in_schema=False)(doors.webhook)
+    app.api_route("/v1/webhooks/{source}/{key}", methods=["POST", "PUT", "GET"], include_in_schema=False)(doors.webhook)
     app.post("/v1/forms/{source}", **openapi.FORM)(doors.form)
     app.options("/v1/forms/{source}", include_in_schema=False)(doors.preflight)
     app.get("/v1/forms/{source}/thanks", include_in_schema=False)(doors.thanks)
@@ -62,8 +62,10 @@ def _add_doors(app: FastAPI, doors: Doors) -> None:
 def _add_views(app: FastAPI, views: Views) -> None:
     app.get("/v1/notifications/{id}", **openapi.STATUS)(views.status)
     app.get("/v1/notifications", **openapi.LIST)(views.list)
-    app.api_route("/health/live", methods=["GET", "HEAD"], **openapi.LIVE)(views.live)
-    app.api_route("/health/ready", methods=["GET", "HEAD"], **openapi.READY)(views.ready)
+    app.get("/health/live", **openapi.LIVE)(views.live)
+    app.get("/health/ready", **openapi.READY)(views.ready)
+    app.head("/health/live", include_in_schema=False)(views.live)
+    app.head("/health/ready", include_in_schema=False)(views.ready)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Bridge:
                 log("configuration_invalid", ERROR, problem=str(problem))
             raise
         except Exception as error:
-            log("start_failed", ERROR, exc_info=error)
+            log("start_failed", ERROR, error=error)
             raise
         return lifespan
 
@@ -174,7 +174,7 @@ async def _call(lifespan: _Lifespan, scope: Event, body: bytes) -> Answer:
     with _Caught() as caught:
         await lifespan.app({**scope, "state": dict(lifespan.state)}, exchange.receive, exchange.send)
     if caught.error:
-        log("request_failed", ERROR, exc_info=caught.error)
+        log("request_failed", ERROR, error=caught.error)
     if exchange.ended.is_set():
         return exchange.answer()
     exchange.ended.set()

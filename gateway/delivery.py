@@ -90,7 +90,7 @@ class Delivery:
         except ClaimLost:
             raise
         except Exception as error:
-            log("transport_bug", ERROR, message=message.id, transport=message.transport, exc_info=error)
+            log("transport_bug", ERROR, message=message.id, transport=message.transport, error=error)
             return self._after(TransportError(Outcome.MAYBE, Reason.BUG), claim)
         if isinstance(found, NotFound):
             return self._after(found, claim)

@@ -70,7 +70,7 @@ class Deliveries:
         try:
             await self.gateway.delivery.deliver(message)
         except Exception as error:
-            log("delivery_failed", ERROR, message=message, exc_info=error)
+            log("delivery_failed", ERROR, message=message, error=error)
 
     async def finish(self) -> None:
         """Wait for what is under way; whatever is still not done keeps its claim, and the ledger covers it."""
@@ -85,7 +85,7 @@ async def _every(seconds: float, event: str, work: Callable[[], Awaitable[int]])
             if count := await work():
                 log(event, count=count)
         except Exception as error:
-            log(f"{event}_failed", ERROR, exc_info=error)
+            log(f"{event}_failed", ERROR, error=error)
         await asyncio.sleep(seconds)
 
 

@@ -22,18 +22,34 @@ ALLOWED = frozenset(
 """The only facts a line may carry; promise 6 rests on this list."""
 
 
-def log(event: str, level: int = logging.INFO, exc_info: BaseException | None = None, **facts: object) -> None:
-    """Write one line; an unknown fact is a programming error and raises in tests through the assertion."""
+class Line:
+    """What a record's message is: the event and its facts, written out only where a handler wants it."""
+
+    def __init__(self, event: str, facts: dict[str, object]) -> None:
+        """`facts` have been checked."""
+        self.event = event
+        self.facts = {name: value for name, value in facts.items() if value not in ("", None)}
+
+    def __str__(self) -> str:
+        """One JSON object: what Application Insights' queries read, through whichever handler the host has."""
+        return json.dumps({"event": self.event, **self.facts}, default=str)
+
+
+def log(event: str, level: int = logging.INFO, error: BaseException | None = None, **facts: object) -> None:
+    """Write one line; an unknown fact is a programming error.
+
+    Of an error only its type and the places it passed are written: its text may quote a body or an address, and a
+    handler of somebody else's would print it with the traceback.
+    """
     if LOGGER.isEnabledFor(level):
         assert facts.keys() <= ALLOWED, facts.keys() - ALLOWED
-        LOGGER.log(level, event, extra={"facts": facts}, exc_info=exc_info)
+        if error is not None:
+            facts["error"] = describe(error)
+        LOGGER.log(level, Line(event, facts))
 
 
 class Formatter(logging.Formatter):
-    """`time level event key=value …` for people, one JSON object a line for machines; tracebacks without messages.
-
-    An exception's text may quote a body or an address, so only its type and the places it passed are shown.
-    """
+    """`time level event key=value …` for people, one JSON object a line for machines."""
 
     def __init__(self, *, as_json: bool) -> None:
         """`as_json`: one object a line."""
@@ -42,15 +58,13 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        facts = dict(getattr(record, "facts", {}))
-        if record.exc_info and record.exc_info[1]:
-            facts["error"] = describe(record.exc_info[1])
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        level = record.levelname.lower()
+        line = record.msg if isinstance(record.msg, Line) else Line(record.getMessage(), {})
         if self.as_json:
-            line = {"at": at, "level": record.levelname.lower(), "event": record.getMessage(), **facts}
-            return json.dumps(line, default=str)
-        words = " ".join(f"{key}={value}" for key, value in facts.items() if value not in ("", None))
-        return f"{at} {record.levelname.lower():<7} {record.getMessage()} {words}".rstrip()
+            return json.dumps({"at": at, "level": level, "event": line.event, **line.facts}, default=str)
+        words = " ".join(f"{name}={value}" for name, value in line.facts.items())
+        return f"{at} {level:<7} {line.event} {words}".rstrip()
 
 
 def describe(error: BaseException) -> str:
@@ -74,5 +88,6 @@ def configure(*, as_json: bool | None = None, level: int = logging.INFO) -> None
 
 
 def quiet_libraries() -> None:
-    """Azure's SDKs log whole requests at INFO, and the Functions worker sets the root logger to INFO."""
+    """Azure's SDKs log whole requests at INFO, uvicorn every URL with its key, and Functions sets the root to INFO."""
     logging.getLogger("azure").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").disabled = True

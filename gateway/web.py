@@ -171,9 +171,9 @@ def as_rejection(error: Exception) -> Rejected:
     if isinstance(error, Rejected):
         return error
     if isinstance(error, StoreUnavailable):
-        log("store_unavailable", ERROR, exc_info=error)
+        log("store_unavailable", ERROR, error=error)
         return unavailable()
-    log("request_failed", ERROR, exc_info=error)
+    log("request_failed", ERROR, error=error)
     return Rejected(500, "internal", "An error of the gateway; nothing was accepted. Its log has the details.")
 
 
@@ -213,6 +213,7 @@ class Guard:
         try:
             await self.app(scope, receive, watched)
         except Exception as error:
-            if scope["type"] != "http" or started:
+            if scope["type"] != "http":
                 raise
-            await problem(as_rejection(error))(scope, receive, send)
+            if not started:  # FastAPI raises once more what its handlers have answered and logged
+                await problem(as_rejection(error))(scope, receive, send)

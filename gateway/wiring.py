@@ -120,15 +120,19 @@ def transports(settings: Settings, config: Config, store: Store) -> Callable[[st
 
 
 def _transport(settings: Settings, store: Store, name: str, connection_string: str, endpoint: str) -> Transport:
-    if name == "acs":
-        from gateway.transports.acs import Acs
+    if name == "capture":
+        from gateway.transports.capture import Capture
 
-        if connection_string or endpoint:
-            return Acs(connection_string=connection_string, endpoint=endpoint, settings=settings)
-        return Acs(connection_string=settings.acs_connection_string, endpoint=settings.acs_endpoint, settings=settings)
-    from gateway.transports.capture import Capture
+        return Capture(store)
+    from gateway.transports.acs import Acs
 
-    return Capture(store)
+    if not connection_string and not endpoint:
+        connection_string, endpoint = settings.acs_connection_string, settings.acs_endpoint
+    if connection_string:
+        return Acs.from_connection_string(connection_string)
+    from gateway.transports.identity import Identity
+
+    return Acs(endpoint, identity=lambda: Identity.default(settings.client_id))
 
 
 ROOT = Path(__file__).parent.parent

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from gateway import wiring
 from gateway.auth import hash_key
 from gateway.host import working
+from gateway.message import OPEN
 from gateway.settings import Settings
 from gateway.wiring import Gateway
 from tests.servers.serve import serve
@@ -92,26 +95,31 @@ class Running:
         """One request, its answer read to the end."""
         options.setdefault("allow_redirects", False)
         async with self.http.request(method, self.url + path, **options) as response:
-            return Reply(response.status, dict(response.headers), await response.read(), response)
+            return Reply(response.status, response.headers, await response.read(), response)
 
     async def send(self, body: Any = None, key: str | None = KEYS["app"], **options: Any) -> Reply:
         """POST to the native door; `body` is JSON unless it is bytes."""
         headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **options.pop("headers", {})}
-        content = {"data": body} if isinstance(body, bytes) else {"json": body}
+        content = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         return await self.call("POST", "/v1/notifications", headers=headers, **content, **options)
 
     async def mails(self, count: int = 1, **query: str) -> list[Any]:
-        """Wait until `count` mails are captured; all there are."""
-        found: list[Any] = []
-        while True:
+        """All captured mails, as soon as there are `count`."""
+        for _ in range(1000):
             reply = await self.call("GET", "/v1/captured", params={"wait": "10", "limit": "1000", **query})
-            if len(reply.json["items"]) in {len(found), *range(count, 1001)}:
+            if len(reply.json["items"]) >= count:
                 return list(reply.json["items"])
-            found = reply.json["items"]
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"there are only {len(reply.json['items'])} mails")
 
-    async def status(self, id: str) -> Any:
-        """A notification as an operator sees it."""
-        return (await self.call("GET", f"/v1/notifications/{id}", headers={"x-api-key": KEYS["admin"]})).json
+    async def status(self, id: str, *, wait: bool = True) -> Any:
+        """A notification as an operator sees it, once nothing of it is open any more."""
+        for _ in range(500):
+            shown = (await self.call("GET", f"/v1/notifications/{id}", headers={"x-api-key": KEYS["admin"]})).json
+            if not wait or shown["status"] not in OPEN:
+                return shown
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"it did not end: {shown}")
 
 
 @dataclass
@@ -119,7 +127,7 @@ class Reply:
     """An answer: status, headers, body."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
     response: aiohttp.ClientResponse
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import requests
 
 from tests import gateway_process
 from tests.servers.serve import listen
@@ -96,3 +97,15 @@ def test_a_polite_stop_finishes_what_is_under_way(tmp_path: Path) -> None:
 
     assert 0 == gateway.stop()
     assert 1 == len(gateway.events("stopped"))
+
+
+def test_a_key_in_the_url_is_in_no_line_of_the_process(tmp_path: Path) -> None:
+    """Request lines are not logged at all: they would hold `?code=`."""
+    canary = "canary7f3a"
+    with gateway_process.running_gateway(store=tmp_path / "gateway.db") as gateway:
+        requests.post(f"{gateway.url}/v1/notifications?code={canary}", json={"to": canary}, timeout=10)
+        requests.post(f"{gateway.url}/v1/webhooks/alertmanager?code=example-key-alertmanager", data=canary, timeout=10)
+
+    assert 1 == len(gateway.events("accepted"))
+    assert canary not in gateway.said()
+    assert "example-key" not in gateway.said()
