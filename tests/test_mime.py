@@ -247,7 +247,7 @@ def lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(messages)
 def test_any_message_at_all_survives_the_way_through_a_reader(message: Message) -> None:
     """No error, no further header, the same subject, the same texts, the same files."""

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from gateway.errors import Outcome, Reason, TransportError
-from gateway.message import Fence, Message, NotFound, Receipt, Status
+from gateway.message import DEADLINES, Fence, Message, NotFound, Receipt, Status
 from gateway.transports.acs_payload import payload
 from gateway.transports.answers import code, retry_after
 
@@ -68,7 +68,7 @@ def _now() -> datetime:
 class Acs:
     """One ACS resource; keeps `gateway.message.Transport`."""
 
-    deadline = 30.0
+    deadline = DEADLINES["acs"]
 
     def __init__(
         self,
@@ -179,12 +179,13 @@ class Acs:
                 headers={"Accept": "application/json", "User-Agent": "notification-gateway", **headers},
             )
             response = await self._client().send_request(request, enforce_https=self.endpoint.startswith("https:"))
-            content, answered = response.content, response.headers
+            content, status = response.content, response.status_code
         except (TransportError, TimeoutError):
             raise
         except Exception as error:
             raise _maybe(Reason.BUG, f"an error of ours ({type(error).__name__})") from error
-        return _Answer(response.status_code, _json(content), retry_after(answered, self._clock()))
+        wait = retry_after(response.headers, self._clock()) if status >= 400 else None
+        return _Answer(status, _json(content), wait)
 
     def _client(self) -> EmailClient:
         """This event loop's client, made at its first call."""

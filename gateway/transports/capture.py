@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.errors import Outcome, Reason, StoreUnavailable, TransportError
 from gateway.ledger import Store
-from gateway.message import Fence, Message, NotFound, Receipt, Status
+from gateway.message import DEADLINES, Fence, Message, NotFound, Receipt, Status
 
 
 def _now() -> datetime:
@@ -17,7 +17,7 @@ def _now() -> datetime:
 class Capture:
     """Keeps mail in the store; keeps `gateway.message.Transport`. The store is not its to close."""
 
-    deadline = 5.0
+    deadline = DEADLINES["capture"]
 
     def __init__(self, store: Store, clock: Callable[[], datetime] = _now) -> None:
         """`clock` says when a mail was captured."""
