@@ -14,7 +14,7 @@ from gateway.address import one_line
 from gateway.notification import Item, Link, Notification, Pair, Severity, State
 from gateway.words import when, words_for
 
-SHOWN = 50
+SHOWN = 40
 """Items of a group that a mail shows; the rest is counted. Gmail clips a mail at 102 KB."""
 
 ROWS = 200

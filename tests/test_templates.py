@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,26 @@ def test_a_broken_look_still_sends_a_mail(tmp_path: Path) -> None:
     )
 
     assert (rendered.text, "Text of this" in rendered.html) == ("Text of this\n", True)
+
+
+def test_a_worker_that_only_delivers_does_not_import_jinja2() -> None:
+    """Ours are compiled when they are needed, or all at once by `warm`: a cold start pays for what it uses."""
+    code = """
+import sys
+from gateway.config import Config
+from gateway.rendering import Renderer
+
+sender = {"transport": "capture", "address": "a@example.com"}
+renderer = Renderer(Config.model_validate({"senders": {"a": sender}, "sources": {"b": {"kind": "native", "sender": "a"}}}))
+assert renderer.problems() == []
+print("jinja2" in sys.modules)
+renderer.warm()
+print("jinja2" in sys.modules)
+"""
+    root = Path(__file__).parent.parent
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.split() == ["False", "True"]
