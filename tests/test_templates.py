@@ -206,8 +206,8 @@ import sys
 from gateway.config import Config
 from gateway.rendering import Renderer
 
-sender = {"transport": "capture", "address": "a@example.com"}
-renderer = Renderer(Config.model_validate({"senders": {"a": sender}, "sources": {"b": {"kind": "native", "sender": "a"}}}))
+senders = {"a": {"transport": "capture", "address": "a@example.com"}}
+renderer = Renderer(Config.model_validate({"senders": senders, "sources": {"b": {"kind": "native", "sender": "a"}}}))
 assert renderer.problems() == []
 print("jinja2" in sys.modules)
 renderer.warm()
