@@ -19,6 +19,7 @@ from tests.gateway_process import start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+VIEWS = ("html", "text", "headers", "attachments", "raw", "history")
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>'
 
 
@@ -171,6 +172,7 @@ async def test_the_html_of_a_mail_is_shown_and_cannot_run_or_call_home(world: Wo
     await page.goto(f"{world.gateway.url}/")
     frame = f"/captured/{await open_mail(world, page)}/html"
     assert "Dear reader" in await page.frame_text(frame)
+    assert await page.run("document.querySelector('iframe').getAttribute('sandbox')") == ""
     assert await page.run("document.title") == "Dear reader · Captured mail"
     # The same document outside its frame, where somebody might open it.
     await page.goto(world.gateway.url + frame)
@@ -202,7 +204,7 @@ async def test_hostile_words_are_only_words(world: World, page: Page) -> None:
     await open_inbox(world, page)
     seen.append((await subjects(page), await page.texts(".mail .snippet")))
     assert seen == [([HOSTILE], [HOSTILE])] * 2
-    for view in ("html", "text", "headers", "attachments", "raw", "history"):
+    for view in VIEWS:
         await open_mail(world, page, view)
         assert await page.text("h1") == HOSTILE
         assert await page.run("document.querySelectorAll('main script, main img').length") == 0
@@ -260,20 +262,39 @@ async def test_all_mail_is_deleted_after_a_question(world: World, page: Page) ->
     assert await world.only_captured() == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-async def test_a_phone_shows_everything_without_scrolling_sideways(world: World, page: Page, *, dark: bool) -> None:
-    """375 pixels are enough for the longest subject, address and file name."""
+TOO_WIDE = """
+(() => {
+  const scrolls = e => e && (/auto|scroll/.test(getComputedStyle(e).overflowX)
+    || getComputedStyle(e).textOverflow === "ellipsis" || scrolls(e.parentElement));
+  return [...document.querySelectorAll("body *")]
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 0.5 && !scrolls(e))
+    .map(e => `${e.className || e.tagName} ends at ${e.getBoundingClientRect().right}`);
+})()
+"""
+
+
+async def test_a_phone_shows_everything_without_scrolling_sideways(world: World, page: Page) -> None:
+    """375 pixels are enough for the longest subject, address and file name; nothing is cut off."""
     word = "x" * 180
     file = {"name": f"{word}.txt", "content": "aGk="}
-    await world.send(subject=word, text=word, to=[f"{'y' * 60}@example.com"], attachments=[file], headers={"X-A": word})
+    html = f'<a href="https://{word}.example/">{word}</a>'
+    await world.send(
+        subject=word,
+        text=word,
+        html=html,
+        to=[f"{'y' * 60}@example.com"],
+        attachments=[file],
+        headers={"X-A": word},
+        tags=[word[:64]],
+    )
     await world.captured()
-    await page.looks(width=375, height=740, dark=dark)
+    await page.looks(width=375, height=740)
     await open_inbox(world, page)
-    widths = [await page.run("document.documentElement.scrollWidth")]
-    for view in ("html", "text", "headers", "attachments", "raw", "history"):
+    wide = [("list", await page.run("innerWidth"), await page.run(TOO_WIDE))]
+    for view in VIEWS:
         await open_mail(world, page, view)
-        widths.append(await page.run("document.documentElement.scrollWidth"))
-    assert widths == [375] * 7
+        wide.append((view, await page.run("innerWidth"), await page.run(TOO_WIDE)))
+    assert wide == [(view, 375, []) for view in ("list", *VIEWS)]
 
 
 CONTRAST = """
