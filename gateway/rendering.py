@@ -214,7 +214,7 @@ class Renderer:
 
 def plain(notification: Notification, language: str) -> Rendered:
     """The mail when nothing else worked: everything there is, one line each."""
-    lines = [notification.title, "", notification.text, ""]
+    lines = [notification.title, *(["(unmapped)"] if notification.unmapped else []), "", notification.text, ""]
     lines += [f"{pair.name}: {pair.value}" for pair in notification.fields]
     lines += [f"{name}: {value}" for name, value in notification.labels.items()]
     lines += [f"{link.label}: {link.url}" for link in notification.links]

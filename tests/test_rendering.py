@@ -249,6 +249,15 @@ def test_labels_that_all_items_share_stand_once() -> None:
     assert (text.count("job:"), text.count("instance:")) == (1, 2)
 
 
+@pytest.mark.parametrize("look", ["alert", "default", "form"])
+def test_what_was_not_recognised_is_marked(look: str) -> None:
+    """Promise 3: delivered as it came, and the word unmapped says so in every look and language."""
+    for language in WORDS:
+        mail = rendered(alert(unmapped=True), look, language)
+
+        assert ("unmapped" in mail.text.lower(), "unmapped" in mail.html.lower()) == (True, True)
+
+
 def test_only_links_to_the_web_are_links() -> None:
     """Nothing that runs, and nothing that could end the attribute early."""
     urls = [
