@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -19,13 +18,6 @@ async def worker() -> AsyncIterator[Worker]:
     started = await Worker(ROOT).start()
     yield started
     started.stop()
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that follows no redirect and keeps what it is told."""
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 Behind = Callable[[asgi.App], asgi.Bridge]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -44,6 +44,11 @@ async def answer_of(status: int, headers: list[tuple[bytes, bytes]], body: bytes
             await respond(send, status, headers, body)
 
     return await bridge_to(app)(method, "http://h/", {}, b"")
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The words of the error lines."""
+    return [json.loads(record.getMessage())["event"] for record in caplog.records if record.levelno == logging.ERROR]
 
 
 class _Building:
@@ -137,7 +142,8 @@ async def test_another_failure_at_start_is_named_by_its_type_only(caplog: pytest
     assert json.loads(answer.body)["code"] == "not_started"
     assert b"OSError" in answer.body
     assert b"AccountKey" not in answer.body
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["start_failed"]
+    assert events(caplog) == ["start_failed"]
+    assert "AccountKey" not in caplog.text
 
 
 class _Lived:
@@ -235,6 +241,7 @@ async def test_the_path_is_decoded_once(url: str, raw_path: str, path: str) -> N
     assert (raw_path, path) == (request["raw_path"], request["path"])
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_url_breaks_the_bridge(text: str) -> None:
     """Whatever the host passes on, the application answers."""
@@ -336,7 +343,7 @@ async def test_an_exception_becomes_problem_json_and_its_log_line_has_no_body(ca
     assert answer.status == 500
     assert dict(answer.headers) == {"content-type": "application/problem+json"}
     assert json.loads(answer.body)["code"] == "internal"
-    assert [record.getMessage() for record in caplog.records] == ["request_failed"]
+    assert events(caplog) == ["request_failed"]
     assert "secret" not in caplog.text
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import re
 import subprocess
 import sys
@@ -13,11 +12,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-import yarl
 
 from gateway import asgi
 from tests.worker import messages
 from tests.worker.apps import echo, mirror, respond
+from tests.worker.caller import Caller
 from tests.worker.conftest import Behind
 from tests.worker.fakehost import Host
 from tests.worker.process import ROOT
@@ -29,15 +28,10 @@ SOURCE = ROOT / "function_app.py"
 
 
 @pytest.fixture
-async def host(worker: Worker) -> AsyncIterator[Host]:
-    """The worker behind a host of this test's own."""
-    async with Host(worker) as running:
-        yield running
-
-
-def at(host: Host, path: str) -> yarl.URL:
-    """The URL as it is written, nothing escaped or normalised by the client."""
-    return yarl.URL(host.url + path, encoded=True)
+async def caller(worker: Worker) -> AsyncIterator[Caller]:
+    """Calls the worker through a host of this test's own."""
+    async with Host(worker) as host, aiohttp.ClientSession() as session:
+        yield Caller(session, host.url)
 
 
 async def test_the_worker_finds_exactly_these_functions(worker: Worker) -> None:
@@ -77,16 +71,14 @@ def test_importing_it_loads_nothing_of_ours_and_reads_no_configuration() -> None
     assert loaded.stdout.split() == ["function_app"]
 
 
-async def test_what_a_caller_sends_reaches_the_application(
-    host: Host, client: aiohttp.ClientSession, behind: Behind
-) -> None:
+async def test_what_a_caller_sends_reaches_the_application(caller: Caller, behind: Behind) -> None:
     """Method, query, headers and body; the empty value that the host leaves out of `params` is there."""
     behind(echo)
 
-    response = await client.patch(
-        at(host, "/v1/a%20b?x=1&x=2&empty=&z=%C3%A9"), data=b"{}", headers={"X-Forwarded-For": "203.0.113.7:5000"}
+    response = await caller.request(
+        "PATCH", ("/v1/a%20b?x=1&x=2&empty=&z=%C3%A9"), data=b"{}", headers={"X-Forwarded-For": "203.0.113.7:5000"}
     )
-    request = await response.json()
+    request = response.json()
 
     assert (request["method"], request["path"]) == ("PATCH", "/v1/a b")
     assert request["raw_path"] == "/v1/a%20b"
@@ -108,36 +100,32 @@ async def test_what_a_caller_sends_reaches_the_application(
         ("/V1/Notifications/", "/V1/Notifications/"),
     ],
 )
-async def test_a_path_arrives_decoded_once(
-    host: Host, client: aiohttp.ClientSession, behind: Behind, sent: str, path: str
-) -> None:
+async def test_a_path_arrives_decoded_once(caller: Caller, behind: Behind, sent: str, path: str) -> None:
     """Through Kestrel's decoding, the host's escaping and the bridge's decoding."""
     behind(echo)
 
-    response = await client.get(at(host, sent))
+    response = await caller.get(sent)
 
-    assert path == (await response.json())["path"]
+    assert path == response.json()["path"]
 
 
-async def test_binary_bodies_come_back_unchanged(host: Host, client: aiohttp.ClientSession, behind: Behind) -> None:
+async def test_binary_bodies_come_back_unchanged(caller: Caller, behind: Behind) -> None:
     """Every byte value, and a body as long as the gateway takes."""
     behind(mirror)
     for body in (bytes(range(256)), b"\0" * 10 * 1024 * 1024):
-        response = await client.post(at(host, "/x"), data=io.BytesIO(body))
+        response = await caller.post("/x", data=io.BytesIO(body))
 
-        assert body == await response.read()
+        assert body == response.body
 
 
-async def test_a_chunked_body_is_lost_and_its_header_says_so(
-    host: Host, client: aiohttp.ClientSession, behind: Behind
-) -> None:
+async def test_a_chunked_body_is_lost_and_its_header_says_so(caller: Caller, behind: Behind) -> None:
     """azure-functions-host issue 4926: the gateway can answer 411 only because the header arrives."""
     behind(echo)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"to": "a@example.com"}'
 
-    request = await (await client.post(at(host, "/v1/notifications"), data=chunks())).json()
+    request = (await caller.post("/v1/notifications", data=chunks())).json()
 
     assert request["body"] == ""
     assert request["headers"]["transfer-encoding"] == "chunked"
@@ -145,26 +133,26 @@ async def test_a_chunked_body_is_lost_and_its_header_says_so(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"])
-async def test_every_method_arrives(host: Host, client: aiohttp.ClientSession, behind: Behind, method: str) -> None:
+async def test_every_method_arrives(caller: Caller, behind: Behind, method: str) -> None:
     """The trigger lists none, since the host answers 404 to what is not listed."""
     behind(echo)
 
-    response = await client.request(method, at(host, "/x"))
+    response = await caller.request(method, "/x")
 
-    assert method == (await response.json())["method"]
+    assert method == response.json()["method"]
 
 
-async def test_head_has_the_headers_and_no_body(host: Host, client: aiohttp.ClientSession, behind: Behind) -> None:
+async def test_head_has_the_headers_and_no_body(caller: Caller, behind: Behind) -> None:
     """Monitoring asks so."""
     behind(echo)
 
-    response = await client.head(at(host, "/health/live"))
+    response = await caller.head("/health/live")
 
     assert (response.status, response.headers["content-type"]) == (200, "application/json")
-    assert await response.read() == b""
+    assert response.body == b""
 
 
-async def test_an_answer_arrives_as_it_was_given(host: Host, client: aiohttp.ClientSession, behind: Behind) -> None:
+async def test_an_answer_arrives_as_it_was_given(caller: Caller, behind: Behind) -> None:
     """Status, repeated headers, plain cookies; no type, no charset and no length of the library's own."""
 
     async def app(scope: asgi.Event, _: asgi.Receive, send: asgi.Send) -> None:
@@ -173,9 +161,9 @@ async def test_an_answer_arrives_as_it_was_given(host: Host, client: aiohttp.Cli
             await respond(send, 207, [*headers, (b"content-length", b"4")], b"body")
 
     behind(app)
-    response = await client.get(at(host, "/x"))
+    response = await caller.get("/x")
 
-    assert (response.status, await response.read()) == (207, b"body")
+    assert (response.status, response.body) == (207, b"body")
     assert response.headers["vary"] == "origin, accept"
     assert response.headers["set-cookie"].startswith("a=1;")
     assert response.headers["x"] == "%E9"
@@ -183,7 +171,7 @@ async def test_an_answer_arrives_as_it_was_given(host: Host, client: aiohttp.Cli
 
 
 async def test_fifty_first_requests_at_once_build_one_application(
-    host: Host, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cold start under load, through the real worker."""
     built = []
@@ -195,15 +183,13 @@ async def test_fifty_first_requests_at_once_build_one_application(
 
     monkeypatch.setattr(asgi, "BRIDGE", asgi.Bridge(factory))
 
-    responses = await asyncio.gather(*(client.post(at(host, "/x"), data=b"hello") for _ in range(50)))
+    responses = await asyncio.gather(*(caller.post("/x", data=b"hello") for _ in range(50)))
 
     assert [200] * 50 == [response.status for response in responses]
     assert built == [1]
 
 
-async def test_an_exception_is_problem_json_and_not_the_hosts_empty_500(
-    host: Host, client: aiohttp.ClientSession, behind: Behind
-) -> None:
+async def test_an_exception_is_problem_json_and_not_the_hosts_empty_500(caller: Caller, behind: Behind) -> None:
     """The caller learns whose fault it is."""
 
     async def app(scope: asgi.Event, _: asgi.Receive, __: asgi.Send) -> None:
@@ -211,10 +197,10 @@ async def test_an_exception_is_problem_json_and_not_the_hosts_empty_500(
             raise ZeroDivisionError
 
     behind(app)
-    response = await client.post(at(host, "/x"), data=b"secret")
+    response = await caller.post("/x", data=b"secret")
 
-    assert (response.status, response.content_type) == (500, "application/problem+json")
-    assert json.loads(await response.read())["code"] == "internal"
+    assert (response.status, response.headers["content-type"]) == (500, "application/problem+json")
+    assert response.json()["code"] == "internal"
 
 
 async def test_fifty_slow_requests_run_side_by_side(worker: Worker, behind: Behind) -> None:
