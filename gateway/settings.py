@@ -50,6 +50,15 @@ class Settings:
     authority_host: str = _variable("AZURE_AUTHORITY_HOST", "azure-identity: login host of a national cloud")
     storage: str = _variable("AzureWebJobsStorage", "the storage account by connection string", secret=True)
     storage_account: str = _variable("AzureWebJobsStorage__accountName", "the storage account by identity")
+    storage_table_uri: str = _variable(
+        "AzureWebJobsStorage__tableServiceUri", "its table endpoint by identity, where it is not the public cloud's"
+    )
+    storage_queue_uri: str = _variable(
+        "AzureWebJobsStorage__queueServiceUri", "its queue endpoint by identity, where it is not the public cloud's"
+    )
+    storage_blob_uri: str = _variable(
+        "AzureWebJobsStorage__blobServiceUri", "its blob endpoint by identity, where it is not the public cloud's"
+    )
     storage_credential: str = _variable(
         "AzureWebJobsStorage__credential", "managedidentity, where the account is named by identity"
     )

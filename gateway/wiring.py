@@ -97,8 +97,9 @@ async def open_store(settings: Settings) -> Store:
         from gateway.stores.sqlite import SqliteStore
 
         return await SqliteStore.open(settings.store.removeprefix("sqlite:"))
-    message = "azure is not there yet; use sqlite:PATH"
-    raise ConfigurationError([Problem("environment", 0, "GATEWAY_STORE", message)])
+    from gateway.stores.azure import AzureStore
+
+    return await AzureStore.open(settings)
 
 
 def transports(settings: Settings, config: Config, store: Store) -> Callable[[str, str], Transport]:

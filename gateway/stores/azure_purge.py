@@ -1,0 +1,100 @@
+"""Retention: times come in, what ended before them goes; always by a range of keys, a transaction at a time.
+
+contents        from the pointers end|<time>|<message>
+notifications   from the old end of the list, asking each one's messages when they ended
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway.stores import azure_rows as rows
+from gateway.stores.azure_blobs import Blobs
+from gateway.stores.azure_tables import Change, Conflict, Table, delete, merge
+
+_TOGETHER = 50
+"""Messages of one transaction: each is a row and a pointer."""
+
+_NO_CONTENT = {
+    name: text
+    for number in range(rows.INLINE // rows.CHUNK + 1)
+    for name, text in ((f"c{number}", ""), (f"c{number}@odata.type", "Edm.Binary"))
+}
+"""An empty property in place of each: a merge cannot remove one."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Deletes what is too old."""
+
+    table: Table
+    payloads: Blobs
+
+    async def bodies(self, before: datetime) -> int:
+        """Clear contents of messages that ended before this time; what the ledger shows of them stays."""
+        return sum(await asyncio.gather(*(self._bodies(part, before) for part in rows.PARTITIONS)))
+
+    async def _bodies(self, part: str, before: datetime) -> int:
+        count = 0
+        async for page in self.table.query(part, "end|", f"end|{rows.stamp(before)}"):
+            for start in range(0, len(page), _TOGETHER):
+                count += await self._clear(part, page[start : start + _TOGETHER])
+        return count
+
+    async def _clear(self, part: str, pointers: Sequence[rows.Row]) -> int:
+        changes: list[Change] = []
+        for pointer in pointers:
+            where = rows.place(rows.original(pointer["RowKey"].split("|", 2)[2]))
+            assert where is not None
+            changes += [merge(where.row, {**_NO_CONTENT, "blob": "", "cleared": True}), delete(pointer["RowKey"])]
+        if not await self._changed(part, changes):
+            # Somebody else purges too, or a message was taken up again: each for itself.
+            return sum([await self._clear(part, [one]) for one in pointers]) if len(pointers) > 1 else 0
+        await self._forget(pointer["blob"] for pointer in pointers)
+        return len(pointers)
+
+    async def ledger(self, before: datetime) -> int:
+        """Delete notifications that ended altogether before this time."""
+        return sum(await asyncio.gather(*(self._ledger(part, before) for part in rows.PARTITIONS)))
+
+    async def _ledger(self, part: str, before: datetime) -> int:
+        count = 0
+        oldest = f"t|{rows.turned(rows.stamp(before))}|{rows.END}"
+        async for page in self.table.query(part, oldest, f"t|{rows.END}"):
+            for listed in page:
+                if rows.ended(listed):
+                    count += await self._delete(part, listed["RowKey"], rows.stamp(before))
+        return count
+
+    async def _delete(self, part: str, listed: str, before: str) -> int:
+        id = rows.listed_id(listed)
+        key = f"n|{rows.safe(id)}|"
+        found = await self.table.rows(part, key, key + rows.END, select="RowKey,ended,cleared,blob")
+        messages = [row for row in found if row["RowKey"] != key]
+        if any(not row["ended"] or row["ended"] >= before for row in messages):
+            return 0
+        changes = [delete(row["RowKey"]) for row in found]
+        changes += [delete(_pointer(id, row)) for row in messages if not row.get("cleared")]
+        if not await self._changed(part, [*changes, delete(listed)]):
+            return 0
+        await self._forget(row.get("blob", "") for row in messages)
+        return 1
+
+    async def _changed(self, part: str, changes: Sequence[Change]) -> bool:
+        try:
+            await self.table.change(part, changes)
+        except Conflict:
+            return False
+        return True
+
+    async def _forget(self, blobs: Any) -> None:
+        await asyncio.gather(*(self.payloads.delete(blob) for blob in blobs if blob))
+
+
+def _pointer(notification: str, row: rows.Row) -> str:
+    number = int(row["RowKey"].rpartition("|")[2])
+    return rows.pointer("end", row["ended"], f"{notification}-{number}")
