@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 
 from gateway.errors import ConfigurationError, Problem
 
@@ -77,6 +78,18 @@ CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER N
 def connect_writer(path: Path, busy: float) -> sqlite3.Connection:
     """Open the file for writing, with folder and schema; `busy` is how many seconds to wait for another's lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = monotonic() + busy
+    while True:
+        try:
+            return _connect_writer(path, busy)
+        except sqlite3.OperationalError as error:
+            # While another process switches the file to WAL or back, SQLite says "locked" without waiting for it.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(0.01)
+
+
+def _connect_writer(path: Path, busy: float) -> sqlite3.Connection:
     connection = _connect(path, busy)
     try:
         _check(connection, path)
@@ -107,10 +120,14 @@ def _connect(path: Path, busy: float) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file of another program, or of a newer version of this one, before anything in it is changed."""
+    # One snapshot: between two statements another process may make the schema.
+    connection.execute("BEGIN")
     version = _version(connection)
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    connection.execute("COMMIT")
     if version > SCHEMA_VERSION:
         what = f"has schema {version}, this version knows {SCHEMA_VERSION}; run the newer version, or name another file"
-    elif version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    elif version == 0 and tables:
         what = "is another program's database; name another file"
     else:
         return

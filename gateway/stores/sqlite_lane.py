@@ -108,7 +108,11 @@ class Lane:
     async def open(self) -> Lane:
         """Start the thread; raises what opening the connection raised."""
         self._thread.start()
-        await self._opened
+        try:
+            await self._opened
+        except asyncio.CancelledError:
+            self._queue.put([])
+            raise
         return self
 
     def do(self, operation: Operation[T]) -> asyncio.Future[T]:
@@ -140,16 +144,16 @@ class Lane:
         try:
             connection = self._connect()
         except Exception as error:
-            self._tell(self._opened.set_exception, unavailable(error))
+            self._tell(_fail, self._opened, unavailable(error))
             return
-        self._tell(self._opened.set_result, None)
+        self._tell(_finish, self._opened)
         try:
             while jobs := self._take():
                 self._run(connection, jobs)
                 self._tell(_resolve, jobs)
         finally:
             connection.close()
-            self._tell(self._ended.set_result, None)
+            self._tell(_finish, self._ended)
 
     def _take(self) -> list[Job]:
         """Everything that waits; nothing means the end, which is always the last thing in the queue."""
@@ -162,11 +166,21 @@ class Lane:
             jobs += more
         return jobs
 
-    def _tell(self, what: Callable[[Any], object], value: object) -> None:
+    def _tell(self, what: Callable[..., object], *values: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(what, value)
+            self._loop.call_soon_threadsafe(what, *values)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _resolve(jobs: list[Job]) -> None:

@@ -16,7 +16,7 @@ from gateway.stores.sqlite import SqliteStore
 from tests.factories import NOW, make_entry, make_message, make_messages
 
 HIGH, NORMAL = Priority.HIGH, Priority.NORMAL
-SECOND = timedelta(seconds=1)
+SOON = timedelta(seconds=0.1)
 
 
 class Clock:
@@ -66,12 +66,12 @@ async def test_high_priority_comes_before_normal(bell: Doorbell) -> None:
 
 async def test_a_later_ring_waits_for_its_time(bell: Doorbell, clock: Clock) -> None:
     """However urgent it is."""
-    bell.ring("later", HIGH, NOW + SECOND)
+    bell.ring("later", HIGH, NOW + SOON)
     bell.ring("now", NORMAL, NOW)
-    bell.ring("past", NORMAL, NOW - SECOND)
+    bell.ring("past", NORMAL, NOW - SOON)
 
     before = await all_of(bell)
-    clock.now += SECOND
+    clock.now += SOON
     bell.ring("earliest", NORMAL, NOW + timedelta(microseconds=1))
 
     assert before == ["now", "past"]
@@ -90,13 +90,13 @@ async def test_a_message_that_waits_is_not_queued_twice(bell: Doorbell) -> None:
 
 async def test_an_earlier_ring_replaces_a_later_one(bell: Doorbell, clock: Clock) -> None:
     """And the later one is silent then."""
-    bell.ring("a", NORMAL, NOW + SECOND)
+    bell.ring("a", NORMAL, NOW + SOON)
     bell.ring("a", NORMAL, NOW)
 
     first = await all_of(bell)
-    clock.now += 2 * SECOND
+    clock.now += 2 * SOON
     bell.ring("b", NORMAL, clock.now + timedelta(microseconds=1))
-    clock.now += SECOND
+    clock.now += SOON
 
     assert first == ["a"]
     assert await bell.next() == Due("b", NORMAL)
@@ -108,13 +108,13 @@ async def test_a_ring_wakes_who_waits_already() -> None:
     bell = Doorbell()
     waiter = asyncio.create_task(bell.next())
     at = datetime.now(UTC) + timedelta(seconds=0.05)
-    bell.ring("later", NORMAL, at + SECOND)
+    bell.ring("later", NORMAL, at + SOON)
     bell.ring("soon", NORMAL, at)
 
     found = await waiter
 
     assert found.id == "soon"
-    assert at <= datetime.now(UTC) < at + SECOND
+    assert at <= datetime.now(UTC) < at + SOON
     bell.close()
 
 
@@ -136,10 +136,10 @@ async def test_the_store_rings_for_what_it_added(tmp_path: Path, clock: Clock) -
     for message in (normal, high, normal):
         await store.add(make_entry(message), [message], NOW)
     later = make_message()
-    await store.add(make_entry(later), [later], NOW + SECOND)
+    await store.add(make_entry(later), [later], NOW + SOON)
 
     rung = [await store.doorbell(), await store.doorbell()]
-    clock.now += SECOND
+    clock.now += SOON
     await store.ring("again-1", NORMAL, NOW + timedelta(microseconds=1), NOW)
     again = await store.doorbell()
 
