@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from gateway.address import Address, one_line
 from gateway.message import Attachment, Message, Priority
 from gateway.mime import custom_headers
+
+_RESERVED = re.compile("x-ms-", re.IGNORECASE)
 
 
 def payload(message: Message) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def _headers(message: Message) -> dict[str, str]:
 
     ACS has no field for importance; x-priority is its documented way (CHANGELOG 1.0.0b2).
     """
-    headers = {name: value for name, value in custom_headers(message).items() if not name.lower().startswith("x-ms-")}
+    headers = {name: value for name, value in custom_headers(message).items() if not _RESERVED.match(name)}
     if message.priority is Priority.HIGH:
+        headers = {name: value for name, value in headers.items() if name.lower() != "x-priority"}
         headers["x-priority"] = "1"
     return headers

@@ -47,6 +47,7 @@ async def read(scope: Scope, receive: Receive) -> Request:
 async def answer(send: Send, status: int, body: Any = b"", headers: dict[str, str] | None = None) -> None:
     """One complete answer; anything but bytes goes out as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    content = b"" if status == 204 else content
     kind = b"text/html" if isinstance(body, bytes) else b"application/json"
     lines = [(b"content-type", kind), (b"content-length", str(len(content)).encode())]
     lines += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 
+from gateway.errors import TransportError
 from gateway.message import Message, Transport
 from gateway.stores.sqlite import SqliteStore
 from gateway.transports.acs import Acs
 from gateway.transports.capture import Capture
+from tests.factories import make_message
 from tests.servers.acs import KEY, FakeAcs, Sent
 from tests.servers.serve import serve
 
@@ -60,6 +62,13 @@ class Way(Protocol):
     def broken(self, fault: str, *, asking: bool = False) -> AbstractAsyncContextManager[None]:
         """The next submission (or question) meets this fault; afterwards all is well again."""
         ...
+
+
+async def failure(transport: Acs, message: Message | None = None, attempt: int = 1) -> TransportError:
+    """How this submission fails."""
+    with pytest.raises(TransportError) as caught:
+        await transport.send(message or make_message(), attempt, MemoryFence())
+    return caught.value
 
 
 # ------------------------------------------------------------------------------------------------------------- capture
