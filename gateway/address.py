@@ -76,6 +76,8 @@ class Address(Model):
     def parse(cls, text: str) -> Address:
         """Read `user@host` or `Name <user@host>`; ValueError says what is wrong, without repeating the text."""
         text = text.strip()
+        if len(text) > 1000:
+            raise ValueError("is too long for an address")
         if has_control(text):
             raise ValueError("must not contain line breaks or control characters")
         if _BARE.fullmatch(text):

@@ -171,7 +171,7 @@ def _strings(value: Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or any(isinstance(item, dict | list) for item in value.values()):
-        raise ValueError("labels and annotations are objects of texts")  # noqa: TRY004  # whatever it is, it becomes a dump
+        raise ValueError("labels and annotations are objects of texts")
     return {name: item if isinstance(item, str) else scalar(item) for name, item in value.items()}
 
 

@@ -91,4 +91,4 @@ def _unknown(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     close = difflib.get_close_matches(simple, names, 1)
     meant = _MEANT.get(simple) or (names[close[0]] if close else "")
     known = ", ".join(model.model_fields)
-    return f"is unknown{f'; did you mean {meant}?' if meant else ';'} Known fields: {known}"
+    return f"is unknown{f', did you mean {meant}?' if meant else ';'} known fields are {known}"

@@ -140,7 +140,11 @@ def _json_pairs(value: Any) -> Iterator[tuple[str, str]]:
     for count, (name, item) in enumerate(value.items()):
         if count > MOST_PAIRS:
             return
-        if isinstance(item, list) and not any(isinstance(part, dict | list) for part in item):
+        if (
+            isinstance(item, list)
+            and len(item) <= MOST_FIELDS
+            and not any(isinstance(part, dict | list) for part in item)
+        ):
             yield name, ", ".join(scalar(part) for part in item)
         else:
             yield from leaves(item, name)

@@ -6,6 +6,7 @@ backslash escapes (older curl), unquoted names (.NET), and `filename*` (RFC 5987
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +23,6 @@ _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]+)"|([^\s;,]+))', re.IGNORE
 _PARAMETER = re.compile(r';\s*([A-Za-z]+\*?)\s*=\s*(?:"((?:\\["\\]|[^"])*)"|([^;]*))')
 _ESCAPED = re.compile(r'\\(["\\])')
 _PERCENT = re.compile("%(22|0D|0A)", re.IGNORECASE)
-
-
-class TooManyParts(ValueError):
-    """The body has more parts than any form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +44,17 @@ def is_multipart(body: bytes, content_type: str) -> bool:
 
 def parts(body: bytes, content_type: str) -> list[Part]:
     """Every part in order; ValueError when the body is malformed or cut off."""
+    from python_multipart.exceptions import FormParserError, ParseError
     from python_multipart.multipart import MultipartParser, MultipartState
 
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote the body
     raw: list[_RawPart] = []
-    parser = MultipartParser(_boundary(body, content_type), _callbacks(raw))
-    parser.write(body)
+    try:
+        parser = MultipartParser(_boundary(body, content_type), _callbacks(raw))
+        parser.write(body)
+    except FormParserError as error:
+        where = f" (at byte {error.offset})" if isinstance(error, ParseError) else ""
+        raise ValueError(f"its boundaries are not those of its Content-Type, or a part is broken{where}") from None
     if parser.state != MultipartState.END:
         raise ValueError("it ends before its last boundary")
     return [_part(item.headers, b"".join(item.chunks)) for item in raw]
@@ -79,7 +82,7 @@ class _RawPart:
 def _callbacks(raw: list[_RawPart]) -> MultipartCallbacks:
     def begin() -> None:
         if len(raw) == MOST_PARTS:
-            raise TooManyParts(f"it has more than {MOST_PARTS} parts")
+            raise ValueError(f"it has more than {MOST_PARTS} parts")
         raw.append(_RawPart())
 
     def field(data: bytes, start: int, end: int) -> None:

@@ -82,7 +82,7 @@ def _omissions(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if files and isinstance(files, list | tuple):
         ids = [found for item in files if (found := _content_id(item))]
         if len(set(ids)) < len(ids):
-            yield "attachments", "two have the same content_id; Azure Communication Services refuses that"
+            yield "attachments", "has the same content_id twice, which Azure Communication Services refuses"
 
 
 def _content_id(item: Any) -> str | None:

@@ -25,6 +25,9 @@ from gateway.sources.multipart import Part, is_multipart, parts
 MOST_PAIRS = 1000
 """Form fields that are read; what is beyond is only counted."""
 
+LONGEST_MENDED = 500_000
+"""Characters of a broken JSON that are worth the work; a longer one becomes text at once."""
+
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -37,7 +40,8 @@ _CHARSET = re.compile(
     r"windows-?125[0-8]|cp125[0-8]|iso-?8859-\d{1,2}|koi8-[ru]|shift_jis|euc-(?:jp|kr)|gbk|gb2312|gb18030|big5",
 )
 _CHARSET_PARAMETER = re.compile(r';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# The closing quote may be missing, so that the pattern always matches: a failing one would start anew at every quote.
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _CONTROL_OR_ESCAPE = re.compile(
     r"[\x00-\x1f]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.",
     re.DOTALL,
@@ -143,10 +147,14 @@ def load(text: str) -> Any:
     try:
         return from_json(text)
     except ValueError:
-        mended = _STRING.sub(lambda match: _CONTROL_OR_ESCAPE.sub(_mended, match.group()), text)
+        mended = text if len(text) > LONGEST_MENDED else _STRING.sub(_mended_string, text)
         if mended == text:
             raise
         return from_json(mended)
+
+
+def _mended_string(match: re.Match[str]) -> str:
+    return _CONTROL_OR_ESCAPE.sub(_mended, match.group())
 
 
 def _mended(match: re.Match[str]) -> str:

@@ -25,6 +25,7 @@ _TITLES = (
     "title subject headline alertname alerttitle alert name rulename summary problem event message msg text "
     "description details reason body"
 ).split()
+_ENDINGS = ("title", "subject", "name", "summary", "message")
 _SEVERITIES = ("severity", "level", "priority")
 _DEEPEST_TITLE = 3
 
@@ -118,12 +119,11 @@ def _shortened_title(text: str) -> str:
 
 
 def _title(values: list[tuple[str, str]]) -> str:
-    """By habit: the name closest to the root, then the one that names best."""
-    ranked = [
-        (depth, _TITLES.index(word), value)
-        for depth, word, value in _words(values)
-        if word in _TITLES and depth <= _DEEPEST_TITLE
-    ]
+    """By habit: the name closest to the root, then the one that names best; else what at least ends like one."""
+    named = [(depth, word, value) for depth, word, value in _words(values) if depth <= _DEEPEST_TITLE]
+    ranked = [(depth, _TITLES.index(word), value) for depth, word, value in named if word in _TITLES]
+    if not ranked:
+        ranked = [(depth, 0, value) for depth, word, value in named if word.endswith(_ENDINGS)][:1]
     return _shortened_title(min(ranked)[2]) if ranked else ""
 
 
