@@ -19,7 +19,7 @@ from gateway.transports.acs_payload import payload
 from tests.factories import make_attachment, make_message
 from tests.servers.acs import KEY, FakeAcs
 from tests.servers.acs_contract import check_message
-from tests.servers.serve import serve
+from tests.servers.serve import Receive, Scope, Send, serve
 from tests.transports.conftest import AcsWay, MemoryFence, failure
 
 CONTRACTS = Path(__file__).parents[2] / ".." / "shared" / "contracts" / "acs"
@@ -50,6 +50,22 @@ async def test_one_submission_is_one_request(acs: AcsWay) -> None:
     for _ in range(4):
         await failure(acs.acs)
     assert (len(acs.fake.posts), acs.fake.gets) == (5, [])
+
+
+async def test_a_redirect_is_not_followed(acs: AcsWay) -> None:
+    """The request would be submitted a second time, to somebody else."""
+
+    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        location = f"{acs.url}/emails:send?api-version=2025-09-01".encode()
+        await send({"type": "http.response.start", "status": 307, "headers": [(b"location", location)]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serve(elsewhere, lifespan="off") as url:
+        moved = Acs(url, key=KEY)
+        error = await failure(moved)
+        await moved.close()
+    assert (error.outcome, error.answered, acs.fake.requests) == (MAYBE, True, [])
 
 
 async def test_the_deadline_cuts_a_silent_provider(acs: AcsWay) -> None:
