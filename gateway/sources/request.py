@@ -145,7 +145,7 @@ class NativeRequest(Model):
     subject: Annotated[str, Field(max_length=900), AfterValidator(_line)] = Field("", description="one line")
     text: str = Field("", description="the plain-text part; made from html when left out", repr=False)
     html: str = Field("", description="the HTML part", repr=False)
-    template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] | None = Field(
+    template: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = Field(
         None, description="the look, instead of the route's"
     )
     data: Annotated[dict[str, Any], AfterValidator(_finite)] = Field({}, description="values for the template")
