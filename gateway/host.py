@@ -115,9 +115,9 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # only passed on
         """Listen, then say so."""
-        await super().startup(sockets)  # type: ignore[arg-type]
+        await super().startup(sockets)  # type: ignore[arg-type]  # only passed on
         if self.started:
             self._ready(self.servers[0].sockets[0].getsockname()[1])
 

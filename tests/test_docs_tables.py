@@ -210,7 +210,7 @@ def test_every_event_of_the_history_is_documented() -> None:
         for keyword in call.keywords
         if keyword.arg == "event" and isinstance(keyword.value, ast.Constant)
     }
-    written |= {value for call in calls("history_line") for value in constants(call.args[1:2])}
+    written |= {value for call in calls("history_line", "line") for value in constants(call.args[1:2])}
 
     assert written | {Status.SENT, Status.CAPTURED} == set(STATES.table("Events of the history"))
 

@@ -96,7 +96,7 @@ class Identity:
         self._token = ""
         self._until = 0.0
 
-    async def sign(self, service: str, method: str, url: str, headers: Mapping[str, str]) -> str:  # noqa: ARG002
+    async def sign(self, service: str, method: str, url: str, headers: Mapping[str, str]) -> str:
         """The token; one caller fetches it, the others wait."""
         async with self._lock:
             if time.time() > self._until - FRESH_SECONDS:

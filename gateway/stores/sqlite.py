@@ -131,7 +131,7 @@ class SqliteStore:
         fence = _fence(claim)
         return await self._writer.do(lambda connection: messages_table.settle(connection, fence, settlement))
 
-    async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:  # noqa: ARG002
+    async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:
         """Ring in this process; `now` is for stores that can only say "in so many seconds"."""
         self._bell.ring(message, priority, at)
 

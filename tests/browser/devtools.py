@@ -109,7 +109,7 @@ class Connection:
             return next((e for e in events if e["method"] == method and e.get("sessionId", "") == session), None)
 
         async with asyncio.timeout(SECONDS), self._happened:
-            return (await self._happened.wait_for(found) or {})["params"]  # type: ignore[no-any-return]
+            return (await self._happened.wait_for(found) or {})["params"]  # type: ignore[no-any-return]  # any JSON
 
 
 @dataclass
