@@ -2,8 +2,8 @@
 
 Microsoft's own client (azure-communication-email) makes and signs every call, with three changes. Its retries are off:
 they hide attempts from us, and sleep an uncapped Retry-After. Its poller is off: it asks for the status at once, and
-that has a quota of 60 a minute. And the request is made here and goes through `send_request`, on our Wire: a third of
-the CPU time of `begin_send`, which counts when a storm is delivered (both figures in `make bench`).
+that has a quota of 60 a minute. And the call goes through the client's `send_request` on our Wire: less than half the
+CPU time of `begin_send` (`python -m bench sending`), which counts when a storm is delivered.
 
 What an answer means (Operation-Id is ours and stored before the first try; nobody has published what ACS answers to a
 repeated one, so a refusal counts only when ACS does not know the operation):
