@@ -1,4 +1,4 @@
-"""What only the embedded store does: groups, plans, full disks, foreign files."""
+"""What only the embedded store does: commits in groups, room given back, plans without scans."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.errors import StoreUnavailable
 from gateway.stores import sqlite_list, sqlite_messages, sqlite_purge
 from gateway.stores.sqlite import SqliteStore
 from tests.factories import NOW, make_entry, make_message
-from tests.stores.steps import added
+from tests.stores.steps import MINUTE, added, claimed, settlement
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def store(file: Path) -> AsyncIterator[SqliteStore]:
     """An open store."""
-    store = await SqliteStore.open(file, busy=0.3)
+    store = await SqliteStore.open(file)
     yield store
     await store.close()
 
@@ -66,6 +66,22 @@ async def test_what_is_asked_during_a_commit_goes_into_the_next(store: SqliteSto
     await asyncio.gather(*(caller() for _ in range(16)))
 
     assert 10 <= commits(file) - before <= 80
+
+
+async def test_what_waits_for_the_disk_goes_together(store: SqliteStore, file: Path) -> None:
+    """Whoever comes in twenty turns of the loop while a commit is held up shares the next one."""
+    before = commits(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        adding = []
+        for _ in range(20):
+            adding.append(asyncio.create_task(added(store)))
+            await asyncio.sleep(0.001)
+        other.execute("ROLLBACK")
+
+    await asyncio.gather(*adding)
+
+    assert commits(file) - before == 2
 
 
 async def test_one_writer_alone_waits_for_nobody(store: SqliteStore, file: Path) -> None:
@@ -135,6 +151,24 @@ async def test_every_commit_is_on_the_disk(store: SqliteStore) -> None:
     )
 
     assert values == [2, "wal", 1]
+
+
+# -------------------------------------------------------------------------------------------------------- retention
+
+
+@pytest.mark.parametrize("kind", ["bodies", "ledger"])
+async def test_purged_contents_leave_the_file(store: SqliteStore, kind: str) -> None:
+    """Their pages are free for the next messages; the content of an open message stays."""
+    messages = [await added(store) for _ in range(5)]
+    for message in messages[:3]:
+        await store.settle(await claimed(store, message), settlement())
+    before = {"bodies": NOW, "ledger": NOW, "captured": NOW, kind: NOW + MINUTE}
+
+    await store.purge(**before)
+
+    rows = await store._reader.do(lambda connection: connection.execute("SELECT count(*) FROM bodies").fetchall())
+    assert rows == [(2,)]
+    assert [(await claimed(store, message)).message for message in messages[3:]] == messages[3:]
 
 
 # ------------------------------------------------------------------------------------------------------------ plans
