@@ -149,11 +149,18 @@ class Lane:
         self._tell(_finish, self._opened)
         try:
             while jobs := self._take():
-                self._run(connection, jobs)
-                self._tell(_resolve, jobs)
+                self._answer(connection, jobs)
         finally:
             connection.close()
             self._tell(_finish, self._ended)
+
+    def _answer(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+        try:
+            self._run(connection, jobs)
+        except Exception as error:  # even a rollback can fail; the callers must not wait for ever
+            for job in jobs:
+                job.error = unavailable(error)
+        self._tell(_resolve, jobs)
 
     def _take(self) -> list[Job]:
         """Everything that waits; nothing means the end, which is always the last thing in the queue."""

@@ -255,6 +255,16 @@ async def test_a_closed_store_says_so(store: SqliteStore) -> None:
         await store.get("x")
 
 
+async def test_nobody_waits_for_ever_on_a_broken_connection(store: SqliteStore) -> None:
+    """Not even the rollback works; each caller is told, and so is the next."""
+    broken = store._writer.do(lambda connection: connection.close())
+
+    results = await asyncio.gather(broken, added(store), return_exceptions=True)
+    later = await asyncio.gather(added(store), return_exceptions=True)
+
+    assert [type(result) for result in (*results, *later)] == [StoreUnavailable] * 3
+
+
 async def test_a_message_that_cannot_be_found_again_is_refused(store: SqliteStore) -> None:
     """Its id must say whose it is, and an open message must have a content."""
     message = make_message(id="elsewhere-1")
