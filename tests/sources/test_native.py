@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.address import Address, has_control
@@ -427,12 +427,14 @@ def _check(body: bytes, content_type: str) -> None:
     assert found.model_dump_json()
 
 
+@settings(deadline=None)
 @given(FIELDS)
 def test_whatever_fields_are_sent_are_taken_safely_or_refused(fields: dict[str, Any]) -> None:
     """Nothing header-bound holds a control character, and no field raises anything else."""
     _check(json.dumps(fields).encode(), "application/json")
 
 
+@settings(deadline=None)
 @given(st.binary(), st.sampled_from(["", "application/json", "application/x-www-form-urlencoded", "text/plain"]))
 def test_whatever_bytes_are_sent_are_taken_safely_or_refused(body: bytes, content_type: str) -> None:
     """Never a 500."""

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import sources
@@ -74,6 +74,7 @@ def test_a_named_charset_helps_where_utf8_does_not() -> None:
     assert ("Ж", "Ж", "ö") == (decode(b"\xc6", "windows-1251"), decode("Ж".encode(), "windows-1251"), decode(b"\xf6"))
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_decoding_never_fails_and_never_makes_surrogates(body: bytes) -> None:
     """Whatever comes, UTF-8 can carry it on."""
@@ -191,6 +192,7 @@ def test_a_hostile_body_costs_no_more_than_its_size(body: bytes, content_type: s
 class TestDump:
     """Promise 3: no alert is refused for its shape."""
 
+    @settings(deadline=None)
     @given(st.binary() | st.builds(lambda value: json.dumps(value).encode(), ANY_JSON), TYPES)
     def test_any_bytes_become_a_notification(self, body: bytes, content_type: str) -> None:
         """And every one of them can be stored and shown."""
@@ -202,6 +204,7 @@ class TestDump:
         assert "\n" not in found.title
         assert b"NaN" not in found.model_dump_json(exclude={"title", "text", "fields"}).encode()
 
+    @settings(deadline=None)
     @given(ANY_JSON)
     def test_every_value_of_any_json_is_shown(self, value: Any) -> None:
         """What is not empty and not cut stands in the mail, in order."""
@@ -264,6 +267,7 @@ class TestDump:
         assert severity is dump(json.dumps(value).encode(), JSON, "example", "alertmanager").severity
 
 
+@settings(deadline=None)
 @given(st.binary(), TYPES)
 def test_a_webhook_is_never_refused(body: bytes, content_type: str) -> None:
     """`read` turns every failure of a tool's parser into a dump."""
