@@ -27,8 +27,8 @@ CONNECT = 10.0
 _LARGE = 2**20
 """aiohttp writes bigger bodies in pieces only when they come as a file, and warns otherwise."""
 
-_NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""No name, no connection, no TLS: aiohttp raises these before it writes a request, and only then."""
+_NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError)
+"""No name, no connection, no way through the proxy, no TLS: aiohttp raises these before it writes a request."""
 
 
 class Wire(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):

@@ -150,6 +150,27 @@ async def test_a_request_that_never_left_is_a_certain_no(
     assert (asked.value.outcome, asked.value.reason) == (MAYBE, Reason.UNREACHABLE)
 
 
+async def test_azure_is_reached_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that refuses is a certain no; NO_PROXY and a fake on this machine go around it."""
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with listening(refuse) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "around.invalid")
+        errors = []
+        for endpoint in ("https://contoso.invalid", "https://around.invalid", "http://127.0.0.1:9"):
+            async with connected(endpoint) as acs:
+                errors.append(await failure(acs))
+    assert [(error.outcome, error.reason) for error in errors] == [(NO, Reason.UNREACHABLE)] * 3
+    assert asked == [b"CONNECT contoso.invalid:443 HTTP/1.1\r\n"]
+
+
 async def test_a_tls_error_after_the_request_is_a_maybe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server has read everything and answers with bytes that are no TLS; azure-core calls that "not sent"."""
     path = certificate(tmp_path)
