@@ -34,11 +34,10 @@ _FORM_FIELDS = frozenset(
 def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notification]:
     """One Notification; Rejected says everything that is wrong."""
     request = _request(body, headers)
-    title = request.subject or request.text.strip().partition("\n")[0] or request.template or "Notification"
     notification = Notification(
         source=source,
         kind="native",
-        title=one_line(title[:1000])[:200],
+        title=request.subject[:200] or _title(request),
         text=request.text,
         subject=request.subject,
         attachments=tuple(map(_attachment, request.attachments)),
@@ -58,6 +57,12 @@ def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notifica
         ),
     )
     return [notification]
+
+
+def _title(request: NativeRequest) -> str:
+    """What a notification without a subject is called: its text's first line."""
+    line = one_line(request.text[:5000].strip().partition("\n")[0])[:200]
+    return line or request.template or "Notification"
 
 
 def _request(body: bytes, headers: Mapping[str, str]) -> NativeRequest:
