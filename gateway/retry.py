@@ -2,7 +2,8 @@
 
     certainly not accepted   Again, sooner at first; GiveUp when it was refused for good or tried for a day
     nobody knows             Reconcile: ask the provider, and never submit before it has answered
-    provider knows nothing   Again with the same operation id, while its memory can be trusted; then Park
+    provider knows nothing   Again with the same operation id, while its memory can be trusted, else Park; GiveUp
+                             when a day of submissions was taken by none
     cannot be asked          Reconcile later; Park after a day of not knowing
 
 A day counts from `since`, when the first try was due. A refusal for quota alone never ends a message before a week:
@@ -95,7 +96,7 @@ class Attempt:
 def decide(outcome: TransportError | NotFound, attempt: Attempt, spread: float) -> Decision:
     """The one decision after a try that was no yes; `spread` is a random number from 0 up to 1."""
     if isinstance(outcome, NotFound):
-        return Park() if attempt.forgotten else Again(_later(attempt, 0.0, spread))
+        return _not_found(attempt, spread)
     if outcome.outcome is Outcome.NO and outcome.permanent:
         return GiveUp(outcome.reason)
     if outcome.permanent:
@@ -107,9 +108,23 @@ def decide(outcome: TransportError | NotFound, attempt: Attempt, spread: float) 
     return GiveUp(outcome.reason) if _enough(outcome, attempt) else Again(_later(attempt, _asked(outcome), spread))
 
 
+def _not_found(attempt: Attempt, spread: float) -> Decision:
+    """Submit once more; but a provider may fail every submission for a day, and know none of them."""
+    if attempt.forgotten:
+        return Park()
+    if _tried_for(attempt, PATIENCE):
+        return GiveUp(Reason.NOT_FOUND)
+    # A submission and its question are two tries; the wait grows with the submissions.
+    return Again(attempt.now + _seconds(backoff(attempt.number // 2, spread)))
+
+
 def backoff(number: int, spread: float) -> float:
     """Seconds to wait after try `number`: never less after a later one, never more than half an hour."""
     return STEPS[min(max(number, 1), len(STEPS)) - 1] * (1 + spread / 4)
+
+
+def _seconds(amount: float) -> timedelta:
+    return timedelta(seconds=amount)
 
 
 def _asked(error: TransportError) -> float:
@@ -120,19 +135,22 @@ def _asked(error: TransportError) -> float:
 
 def _later(attempt: Attempt, asked: float, spread: float) -> datetime:
     """After the longer of the provider's wish and our backoff."""
-    return attempt.now + timedelta(seconds=max(asked, backoff(attempt.number, spread)))
+    return attempt.now + _seconds(max(asked, backoff(attempt.number, spread)))
 
 
 def _first_look(error: TransportError, attempt: Attempt, spread: float) -> datetime:
     """Within seconds after a complete answer; else not before the claim has ended: the request may still land."""
     if error.answered:
-        return attempt.now + timedelta(seconds=max(_asked(error), backoff(1, spread)))
-    return max(attempt.now, attempt.ends) + timedelta(seconds=backoff(1, spread))
+        return attempt.now + _seconds(max(_asked(error), backoff(1, spread)))
+    return max(attempt.now, attempt.ends) + _seconds(backoff(1, spread))
 
 
 def _enough(error: TransportError, attempt: Attempt) -> bool:
     """Whether it has been tried for long enough to tell people that it failed."""
     if error.reason is Reason.UNAUTHORIZED:
         return attempt.number >= LOGIN_TRIES and attempt.last_reason == Reason.UNAUTHORIZED
-    patience = QUOTA_PATIENCE if error.reason is Reason.THROTTLED else PATIENCE
+    return _tried_for(attempt, QUOTA_PATIENCE if error.reason is Reason.THROTTLED else PATIENCE)
+
+
+def _tried_for(attempt: Attempt, patience: timedelta) -> bool:
     return attempt.number >= ENOUGH_TRIES and attempt.now - attempt.since >= patience

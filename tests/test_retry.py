@@ -149,13 +149,19 @@ SENDING: dict[str, tuple[TransportError, Attempt, Decision]] = {
 }
 
 ASKING: dict[str, tuple[TransportError | NotFound, Attempt, Decision]] = {
-    "404: submit again": (NotFound(), attempt(2), Again(NOW + seconds(5))),
-    "404 just before a day": (NotFound(), attempt(2, timedelta(hours=23, minutes=59)), Again(NOW + seconds(5))),
+    "404: submit again": (NotFound(), attempt(2), Again(NOW + seconds(2))),
+    "404 after the third submission": (NotFound(), attempt(6), Again(NOW + seconds(15))),
+    "404 just before a day": (NotFound(), attempt(2, timedelta(hours=23, minutes=59)), Again(NOW + seconds(2))),
     "404 after a day": (NotFound(), attempt(2, timedelta(hours=24)), Park()),
     "404 for a fresh submission of an old message": (
         NotFound(),
         attempt(2, timedelta(days=4), submitted=NOW - timedelta(minutes=1)),
-        Again(NOW + seconds(5)),
+        Again(NOW + seconds(2)),
+    ),
+    "404 after a day of submissions": (
+        NotFound(),
+        attempt(60, timedelta(hours=24), submitted=NOW - timedelta(minutes=1)),
+        GiveUp(Reason.NOT_FOUND),
     ),
     "404 for an old submission": (
         NotFound(),
@@ -249,6 +255,35 @@ def test_a_maybe_never_leads_to_a_new_submission(error: TransportError, tried: A
     decision = decide(error, tried, spread)
     if error.outcome is MAYBE or tried.reconciling:
         assert not isinstance(decision, Again)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TransportError(NO, Reason.UNREACHABLE),
+        TransportError(NO, Reason.THROTTLED, retry_after=60),
+        TransportError(NO, Reason.UNAUTHORIZED),
+        TransportError(MAYBE, Reason.PROVIDER_ERROR, answered=True),
+        TransportError(MAYBE, Reason.CONNECTION_LOST),
+    ],
+    ids=lambda error: error.reason.value,
+)
+@pytest.mark.parametrize("asked", [NotFound(), TransportError(MAYBE, Reason.PROVIDER_ERROR)], ids=["unknown", "silent"])
+def test_whatever_lasts_for_ever_ends(answer: TransportError, asked: TransportError | NotFound) -> None:
+    """A provider that never gets well: every message has a final state within eight days, and few tries an hour."""
+    now, number, doubt, last = NOW, 0, False, ""
+    submitted: datetime | None = None
+    while now < NOW + timedelta(days=8):
+        number += 1
+        submitted = submitted if doubt else now
+        tried = Attempt(number, now, now + seconds(60), NOW, submitted, doubt, last)
+        decision = decide(asked if doubt else answer, tried, 0.0)
+        if isinstance(decision, GiveUp | Park):
+            break
+        last = answer.reason
+        doubt, now = isinstance(decision, Reconcile), decision.at
+    assert now - NOW <= timedelta(days=7, hours=1)
+    assert number <= 500
 
 
 @given(errors, attempts, spreads)
