@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from gateway import asgi
 from gateway.asgi import Answer, App, Bridge, Event, Receive, Send
 from gateway.errors import ConfigurationError, Problem
 from tests.worker.apps import echo, mirror, respond
@@ -400,3 +402,13 @@ async def test_whoever_waits_for_a_hang_up_hears_of_it_after_the_answer() -> Non
     await bridge_to(app)("GET", "http://h/", {}, b"")
 
     assert heard == [False, "http.disconnect"]
+
+
+async def test_a_failed_start_leaves_the_garbage_collector_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It pauses while the real gateway is built, and must not stay so when that fails."""
+    monkeypatch.setenv("GATEWAY_CONFIG", "/nowhere/gateway.yaml")
+
+    answer = await Bridge(asgi._app)("GET", "http://h/v1/notifications", {}, b"")
+
+    assert json.loads(answer.body)["code"] == "configuration_invalid"
+    assert gc.isenabled()
