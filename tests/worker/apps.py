@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 
-from gateway.asgi import Event, Receive, Send
+import pytest
+
+from gateway.asgi import App, Bridge, Event, Receive, Send
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
@@ -43,3 +46,17 @@ async def mirror(scope: Event, receive: Receive, send: Send) -> None:
     """The body again, as it came."""
     if scope["type"] == "http":
         await respond(send, 200, [(b"content-type", b"application/octet-stream")], await body_of(receive))
+
+
+def bridge_to(app: App) -> Bridge:
+    """A bridge of its own."""
+
+    async def factory() -> App:
+        return app
+
+    return Bridge(factory)
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The words of the error lines."""
+    return [json.loads(record.getMessage())["event"] for record in caplog.records if record.levelno == logging.ERROR]
