@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run setup test check bench soak format schema clean
+.PHONY: run setup test check tools bench format schema clean
 
 run: $(VENV)/host  ## start the gateway with the sample configuration on http://127.0.0.1:7071
 	$(BIN)/python -m gateway dev

@@ -119,7 +119,7 @@ def _drained(url: str, count: int) -> float:
     """When the last of `count` mails was captured."""
     found, cursor = 0, ""
     for _ in range(600):
-        page = requests.get(f"{url}/v1/captured", {"limit": 1000, "cursor": cursor}, timeout=30).json()
+        page = requests.get(f"{url}/v1/captured", {"limit": "1000", "cursor": cursor}, timeout=30).json()
         found += len(page["items"])
         if found >= count:
             break

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -137,8 +138,13 @@ async def serve(
 ) -> None:
     """Run until SIGINT or SIGTERM; a second signal ends at once."""
     gateway = await wiring.build(settings, environ)
+    app = gateway.app
+    gateway.line.renderer.warm()
+    # What is here now stays for good: collections need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
-        gateway.app,
+        app,
         host,
         port,
         log_config=None,
@@ -151,7 +157,8 @@ async def serve(
     server = Server(config, ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _stop, server)
+        with contextlib.suppress(NotImplementedError):  # Windows' loop has none; Ctrl+C then ends it at once
+            loop.add_signal_handler(number, _stop, server)
     try:
         async with working(gateway):
             await server.serve()

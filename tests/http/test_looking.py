@@ -49,7 +49,7 @@ class TestStatus:
             await gateway.status((await gateway.send({**BODY, "subject": f"n{number}"})).json["id"])
 
         seen: list[str] = []
-        cursor = ""
+        cursor: str | None = ""
         while cursor is not None:
             params = {"limit": "2", "cursor": cursor, "source": "app", "status": "captured"}
             page = (await gateway.call("GET", "/v1/notifications", params=params, headers=ADMIN)).json
