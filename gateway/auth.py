@@ -13,10 +13,10 @@ import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from gateway.config import Config
 from gateway.errors import Rejected
+from gateway.sources.form import origin_of
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer'}
 """On every 401: .NET and PowerShell send their credentials only after it."""
@@ -126,20 +126,6 @@ def _any_match(keys: Iterable[str], hashes: list[str]) -> bool:
         for candidate in hashes:
             found |= hmac.compare_digest(key, candidate)
     return found
-
-
-def origin_of(url: str) -> str:
-    """The origin of an absolute URL in a browser's spelling, "" for anything else."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return ""
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return ""
-    default = {"http": 80, "https": 443}[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
 
 
 def origin_allowed(origin: str, origins: Iterable[str]) -> bool:
