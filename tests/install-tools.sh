@@ -47,14 +47,17 @@ need_chromium() {
 
 need_alertmanager() {
     unpacked=$TOOLS/alertmanager/usr/bin/prometheus-alertmanager
-    [ -x $unpacked ] || has prometheus-alertmanager alertmanager && return
+    templates=usr/share/prometheus/alertmanager # Debian's build reads them there and nowhere else
+    [ -e /$templates/default.tmpl ] && { [ -x $unpacked ] || has prometheus-alertmanager alertmanager; } && return
     if has apt-get dpkg-deb && known prometheus-alertmanager; then
         say "unpacking prometheus-alertmanager"
         mkdir -p $TOOLS/download && (cd $TOOLS/download && apt download prometheus-alertmanager 2>/dev/null) &&
             dpkg-deb --extract $TOOLS/download/prometheus-alertmanager_*.deb $TOOLS/alertmanager
         rm -rf $TOOLS/download
+        root && mkdir -p /$templates && cp -n $TOOLS/alertmanager/$templates/*.tmpl /$templates/
     fi
-    [ -x $unpacked ] || absent Alertmanager "its tests" "apt-get download prometheus-alertmanager must work"
+    [ -x $unpacked ] && [ -e /$templates/default.tmpl ] ||
+        absent Alertmanager "its tests" "As root: apt-get install prometheus-alertmanager"
 }
 
 need_azurite() {

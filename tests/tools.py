@@ -15,6 +15,9 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / ".tools"
 
+TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
+"""Debian's Alertmanager does not start without it, wherever the program itself lies."""
+
 
 def chromium() -> Path:
     """A Chromium or Chrome that runs headless."""
@@ -24,6 +27,8 @@ def chromium() -> Path:
 def alertmanager() -> Path:
     """Prometheus Alertmanager, from Debian's package."""
     unpacked = FOLDER / "alertmanager/usr/bin/prometheus-alertmanager"
+    if not TEMPLATES.exists():
+        missing(f"Alertmanager's {TEMPLATES.name} is not installed (as root: make tools)")
     return _found("Alertmanager", "make tools", str(unpacked), "prometheus-alertmanager", "alertmanager")
 
 

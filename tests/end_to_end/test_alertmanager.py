@@ -80,7 +80,7 @@ def alert(instance: str, severity: str, ends: datetime) -> dict[str, Any]:
     return {
         "labels": {"alertname": "DiskFull", "instance": instance, "severity": severity},
         "annotations": {"summary": f"Disk of {instance} is full"},
-        "startsAt": datetime.now(UTC).isoformat(),
+        "startsAt": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
         "endsAt": ends.isoformat(),
     }
 
