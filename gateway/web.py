@@ -126,11 +126,13 @@ def length_required() -> Rejected:
     )
 
 
+# json.dumps would build a new encoder for every answer.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+
+
 def dumps(value: Any) -> bytes:
     """Compact JSON that any client can read; NaN cannot occur in it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode(
-        "utf-8", "replace"
-    )
+    return _ENCODER.encode(value).encode("utf-8", "replace")
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
