@@ -7,8 +7,8 @@ read and two transactions when it is delivered. Nothing is created beforehand an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from gateway.errors import StoreUnavailable
 from gateway.ledger import Captured, Claim, Due, Entry, Page, Settlement
@@ -36,22 +36,17 @@ RING_SECONDS = 3.0
 """How long an accepted notification waits for its doorbell: it is durable already, and the sweep rings too."""
 
 
-def wall_clock() -> datetime:
-    """Now, in UTC."""
-    return datetime.now(UTC)
-
-
 class AzureStore:
     """`gateway.ledger.Store` on a storage account; `open` makes one."""
 
-    def __init__(self, rest: Rest, clock: Callable[[], datetime] = wall_clock) -> None:
-        """The store closes `rest`; `clock` orders captured mail by its arrival."""
+    def __init__(self, rest: Rest) -> None:
+        """The store closes `rest`."""
         self._rest = rest
         table = Table(rest, TABLE)
         self._blobs = Blobs(rest, PAYLOADS)
         self._queues = Queues(rest)
         self._messages = Messages(table, self._blobs)
-        self._mails = Mails(table, Blobs(rest, CAPTURED), clock)
+        self._mails = Mails(table, Blobs(rest, CAPTURED))
         self._shared = Shared(table)
         self._retention = Retention(table, self._blobs)
         self._bell = Bell(self._queues)
@@ -64,6 +59,7 @@ class AzureStore:
 
     async def close(self) -> None:
         """Finish what was begun and close every connection."""
+        await self._mails.close()
         await self._bell.close()
         await self._rest.close()
 
@@ -82,7 +78,7 @@ class AzureStore:
         try:
             await self._bell.ring(message.id, message.priority, due, now, RING_SECONDS)
         except StoreUnavailable as error:
-            log("doorbell_lost", WARNING, notification=message.notification, message=message.id, exc_info=error)
+            log("doorbell_lost", WARNING, notification=message.notification, message=message.id, reason=str(error))
 
     async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
         """Take a message that is due."""

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -79,10 +79,14 @@ def _text(method: str, url: str, headers: Mapping[str, str], name: str) -> str:
     lines = [method, *(headers.get(line, "") for line in _BLOB_LINES + _BLOB_CONDITIONS)]
     if lines[3] == "0":
         lines[3] = ""  # since version 2015-02-21 an empty body has no length here
-    ours = sorted(f"{header}:{value}" for header, value in headers.items() if header.startswith("x-ms-"))
+    ours = ((header, value) for header, value in headers.items() if header.startswith("x-ms-"))
     pairs = (pair.partition("=") for pair in parts.query.split("&") if pair)
-    query = sorted(f"{key.lower()}:{unquote(value)}" for key, _, value in pairs)
-    return "\n".join((*lines, *ours, f"/{name}{parts.path}", *query))
+    query = ((key.lower(), unquote(value)) for key, _, value in pairs)
+    return "\n".join((*lines, *_sorted(ours), f"/{name}{parts.path}", *_sorted(query)))
+
+
+def _sorted(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{name}:{value}" for name, value in sorted(pairs)]
 
 
 class Identity:

@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import deque
 from datetime import datetime, timedelta
+from itertools import islice
 
 from gateway.errors import StoreUnavailable
 from gateway.ledger import Due
@@ -52,21 +53,22 @@ class Bell:
     ) -> None:
         """Ring at a time; one more than seven days off is left to the sweep."""
         delay = max(0, math.ceil((at - now).total_seconds()))
-        if delay > LONGEST_DELAY or self._rings_already(message, at, now):
+        if delay > LONGEST_DELAY or (not delay and self._rings_already(message, now)):
             return
         await self._queues.put(QUEUES[priority], message, delay, total)
+        self._rung.pop(message, None)
         self._rung[message] = max(at, now)
         if not delay:
             self._looked = 0.0
             self._wake.set()
 
-    def _rings_already(self, message: str, at: datetime, now: datetime) -> bool:
-        """Whether an earlier ring is still under way; the oldest ones are forgotten here."""
-        for oldest in list(self._rung)[:2]:
+    def _rings_already(self, message: str, now: datetime) -> bool:
+        """Whether a ring is under way whose time has come; the oldest ones are forgotten here."""
+        for oldest in list(islice(self._rung, 2)):
             if now - self._rung[oldest] > REMEMBERED:
                 del self._rung[oldest]
         rung = self._rung.get(message)
-        return rung is not None and rung <= max(at, now) and now - rung < REMEMBERED
+        return rung is not None and rung <= now < rung + REMEMBERED
 
     async def next(self) -> Due:
         """The next message whose time has come; storage that cannot be reached is waited for."""
@@ -76,7 +78,7 @@ class Bell:
             try:
                 await self._look()
             except StoreUnavailable as error:
-                log("doorbell_unavailable", WARNING, exc_info=error)
+                log("doorbell_unavailable", WARNING, reason=str(error))
                 pause = LONGEST_PAUSE
             for priority, taken in self._taken.items():
                 if taken:
@@ -106,7 +108,7 @@ class Bell:
         try:
             await self._queues.delete(queue, taken)
         except StoreUnavailable as error:
-            log("doorbell_unavailable", WARNING, exc_info=error)  # it rings again, for nothing
+            log("doorbell_unavailable", WARNING, reason=str(error))  # it rings again, for nothing
 
     async def _sleep(self, seconds: float) -> None:
         try:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import html
 import re
 import uuid
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 from gateway.errors import StoreUnavailable
 from gateway.stores.azure_rest import Answer, Request, Rest
 
-_NAME = re.compile(r"<Name>(.*?)</Name>", re.DOTALL)
+_BLOB = re.compile(r"<Blob>.*?<Name>(.*?)</Name>.*?<Last-Modified>(.*?)</Last-Modified>.*?</Blob>", re.DOTALL)
 _MARKER = re.compile(r"<NextMarker>(.+?)</NextMarker>", re.DOTALL)
 _WRITE = "x-ms-meta-write"
 
@@ -59,8 +61,8 @@ class Blobs:
         if answer.status != 404:
             _good(answer)
 
-    async def names(self, prefix: str = "") -> list[str]:
-        """The names of all blobs that begin so, in their order."""
+    async def old(self, before: datetime, prefix: str = "") -> list[str]:
+        """The names of all blobs that begin so and were written before this time."""
         found: list[str] = []
         marker = ""
         while True:
@@ -70,7 +72,7 @@ class Blobs:
             if answer.status == 404:
                 return found
             body = _good(answer).body.decode()
-            found += [html.unescape(name) for name in _NAME.findall(body)]
+            found += [html.unescape(name) for name, at in _BLOB.findall(body) if parsedate_to_datetime(at) < before]
             following = _MARKER.search(body)
             if following is None:
                 return found

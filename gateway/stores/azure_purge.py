@@ -58,8 +58,18 @@ class Retention:
         return len(pointers)
 
     async def ledger(self, before: datetime) -> int:
-        """Delete notifications that ended altogether before this time."""
-        return sum(await asyncio.gather(*(self._ledger(part, before) for part in rows.PARTITIONS)))
+        """Delete notifications that ended altogether before this time, and contents that never belonged to one."""
+        count = sum(await asyncio.gather(*(self._ledger(part, before) for part in rows.PARTITIONS)))
+        for blob in await self.payloads.old(before, "messages/"):
+            if not await self._belongs(blob):
+                await self.payloads.delete(blob)
+        return count
+
+    async def _belongs(self, blob: str) -> bool:
+        """Whether a message has this content: a crash, or a second caller with the same key, leaves one behind."""
+        where = rows.place(rows.original(blob.split("/")[1]))
+        found = await self.table.get(where.partition, where.row) if where else None
+        return found is not None and found[0].get("blob") == blob
 
     async def _ledger(self, part: str, before: datetime) -> int:
         count = 0

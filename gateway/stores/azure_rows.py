@@ -50,7 +50,7 @@ INLINE_TOGETHER = 2 * 1024 * 1024
 """The same for one notification's messages together."""
 
 HISTORY = 30_000
-"""Characters of history a row keeps, of 32 Ki; the oldest lines behind the first go."""
+"""Characters of history a row keeps, of 32 Ki that a string may have; the oldest lines behind the first go."""
 
 _LONGEST_ID = 100
 """Bytes of a notification's id: keys end at 1 KiB in UTF-16, and some hold the id encoded."""
@@ -153,12 +153,13 @@ def line(at: datetime, event: str, reason: str) -> str:
 
 
 def with_line(history: str, added: str) -> str:
-    """The history with a line more, and without its second oldest ones when it grows too long."""
+    """The history with a line more; one that grew too long loses a quarter, but never its first line."""
     if len(history) + len(added) <= HISTORY:
         return history + added
     lines = [json.dumps(event) + "," for event in _lines(history)]
-    while len(lines) > 2 and sum(map(len, lines)) + len(added) > HISTORY:
-        del lines[1]
+    excess = len(history) - HISTORY * 3 // 4
+    while len(lines) > 2 and excess > 0:
+        excess -= len(lines.pop(1))
     return "".join(lines) + added
 
 

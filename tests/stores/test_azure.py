@@ -1,0 +1,424 @@
+"""The store on Azure beyond the protocol: what it costs, how it grows, and what only this storage can do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.delivery import Delivery
+from gateway.errors import StoreUnavailable
+from gateway.ledger import Store
+from gateway.message import Priority, Status
+from gateway.settings import Settings
+from gateway.stores import azure_rows as rows
+from gateway.stores.azure import AzureStore
+from gateway.stores.azure_messages import MOST_MESSAGES
+from gateway.transports.capture import Capture
+from tests.azurite import Azurite
+from tests.factories import NOW, make_attachment, make_entry, make_message, make_messages, new_id
+from tests.faultproxy import FaultProxy, proxied
+from tests.stores.conftest import Opener
+from tests.stores.steps import LEASES, MINUTE, added, claimed, settlement, state
+
+LARGE = make_attachment(content=bytes(range(256)) * 1200)
+MANY = 20_000 if os.environ.get("SOAK") == "1" else 4_000
+
+
+@pytest.fixture
+async def proxy(azurite: Azurite) -> AsyncIterator[FaultProxy]:
+    """A proxy that only counts."""
+    async with proxied(azurite) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def counted(proxy: FaultProxy) -> AsyncIterator[AzureStore]:
+    """A store whose table, queues and containers are there, behind the proxy."""
+    store = await AzureStore.open(Settings(storage=proxy.account()[0]))
+    await added(store, priority="high", attachments=(LARGE,))
+    await added(store, due=NOW + 1000 * MINUTE)
+    await store.keep(make_message(attachments=(LARGE,)), NOW)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def store(azure: Opener) -> AsyncIterator[AzureStore]:
+    """An open store with nothing in it."""
+    store = await azure()
+    assert isinstance(store, AzureStore)
+    yield store
+    await store.close()
+
+
+async def calls(proxy: FaultProxy, work: Awaitable[Any]) -> tuple[Counter[str], Any]:
+    """How often each service was called, and what the work gave."""
+    proxy.spoil(None)
+    result = await work
+    return Counter(call.service for call in proxy.calls), result
+
+
+# ----------------------------------------------------------------------------------------------------------- costs
+
+
+async def test_a_message_that_succeeds_at_first_costs_five_transactions(proxy: FaultProxy, counted: AzureStore) -> None:
+    """Two to accept, three to deliver; the goal is six."""
+    message = make_message()
+
+    accepted, _ = await calls(proxy, counted.add(make_entry(message), [message], NOW))
+    taken, claim = await calls(proxy, counted.claim(message.id, "me", NOW, LEASES))
+    ended, settled = await calls(proxy, counted.settle(claim, settlement()))
+
+    assert settled is True
+    assert (accepted, taken, ended) == ({"table": 1, "queue": 1}, {"table": 2}, {"table": 1})
+
+
+async def test_what_each_verb_costs(proxy: FaultProxy, counted: AzureStore) -> None:
+    """In calls; those that look into all partitions make 16, and a page one more for each notification it shows."""
+    large = make_message(attachments=(LARGE,))
+    small = await added(counted)
+    claim = await claimed(counted, small)
+    cursor = (await counted.captured(after="", since=None, limit=1))[0].cursor
+    verbs: dict[str, Awaitable[Any]] = {
+        "add, too large for a row": counted.add(make_entry(large), [large], NOW),
+        "add, two messages": counted.add(make_entry(*(two := make_messages(2))), two, NOW),
+        "add, already there": counted.add(make_entry(small), [small], NOW),
+        "claim, nothing to do": counted.claim(small.id, "other", NOW, LEASES),
+        "record": counted.record(claim, {"draft": "1"}),
+        "ring": counted.ring(small.id, Priority.NORMAL, NOW + 9 * MINUTE, NOW),
+        "due": counted.due(NOW, 100),
+        "get": counted.get(small.notification),
+        "list": counted.list(status="", source="", since=None, cursor="", limit=3),
+        "keep": counted.keep(small, NOW),
+        "kept": counted.kept(small.id),
+        "captured, nothing new": counted.captured(after=cursor, since=NOW + MINUTE, limit=100),
+        "captured_one": counted.captured_one(small.id),
+        "latest": counted.latest(before="", limit=1),
+        "put": counted.put("name", b"content"),
+        "fetch": counted.fetch("name"),
+        "write": counted.write("key", b"1", None),
+        "read": counted.read("key"),
+        "queue_length": counted.queue_length("outbox"),
+    }
+
+    found = {name: sum((await calls(proxy, work))[0].values()) for name, work in verbs.items()}
+
+    assert found == {
+        "add, too large for a row": 3,
+        "add, two messages": 3,
+        "add, already there": 3,
+        "claim, nothing to do": 1,
+        "record": 1,
+        "ring": 1,
+        "due": 16,
+        "get": 1,
+        "list": 19,
+        "keep": 1,
+        "kept": 1,
+        "captured, nothing new": 1,
+        "captured_one": 2,
+        "latest": 2,
+        "put": 1,
+        "fetch": 1,
+        "write": 1,
+        "read": 1,
+        "queue_length": 1,
+    }
+
+
+async def test_nothing_is_called_at_start_and_things_are_made_once(proxy: FaultProxy) -> None:
+    """The first message of an account finds no table and no queue; the second finds both."""
+    store = await AzureStore.open(Settings(storage=proxy.account()[0]))
+    at_start = len(proxy.calls)
+
+    first, _ = await calls(proxy, added(store))
+    second, _ = await calls(proxy, added(store))
+    await store.close()
+
+    assert at_start == 0
+    assert first == {"table": 3, "queue": 3}
+    assert second == {"table": 1, "queue": 1}
+
+
+# ---------------------------------------------------------------------------------------------------------- growth
+
+
+async def cost(proxy: FaultProxy, store: AzureStore) -> dict[str, tuple[int, int, int]]:
+    """Calls, bytes sent and bytes received of a message's way and of a sweep."""
+    message = make_message(notification=f"{new_id()[:-1]}a")
+    found = {}
+    claim = None
+    for verb in ("add", "claim", "settle", "due"):
+        proxy.spoil(None)
+        if verb == "add":
+            await store.add(make_entry(message), [message], NOW)
+        elif verb == "claim":
+            claim = await claimed(store, message)
+        elif verb == "settle":
+            assert claim is not None
+            assert await store.settle(claim, settlement()) is True
+        else:
+            assert await store.due(NOW, 100) == []
+        found[verb] = (
+            len(proxy.calls),
+            sum(call.sent for call in proxy.calls),
+            sum(call.received for call in proxy.calls),
+        )
+    await store.purge(bodies=NOW + MINUTE, ledger=NOW + MINUTE, captured=NOW)
+    return found
+
+
+async def fill(store: AzureStore, count: int) -> None:
+    """Open messages that wait for later."""
+    for start in range(0, count // MOST_MESSAGES, 8):
+        notifications = [make_messages(MOST_MESSAGES) for _ in range(start, min(start + 8, count // MOST_MESSAGES))]
+        later = NOW + 1000 * MINUTE
+        await asyncio.gather(*(store._messages.add(make_entry(*items), items, later) for items in notifications))
+
+
+async def test_a_backlog_costs_nothing(proxy: FaultProxy) -> None:
+    """The same calls and the same bytes with 1,000 open messages and with many more."""
+    through, past = proxy.account()
+    store, direct = [await AzureStore.open(Settings(storage=storage)) for storage in (through, past)]
+    await fill(direct, 1_000)
+    await store.ring("warm-1", Priority.NORMAL, NOW, NOW)
+
+    few = await cost(proxy, store)
+    await fill(direct, MANY - 1_000)
+    many = await cost(proxy, store)
+    await store.close()
+    await direct.close()
+
+    assert {verb: figures[0] for verb, figures in few.items()} == {"add": 2, "claim": 2, "settle": 1, "due": 16}
+    assert many == few
+
+
+# --------------------------------------------------------------------------------------------------------- racing
+
+
+def worker(store: Store) -> Delivery:
+    """A process that delivers."""
+    return Delivery(store, lambda _transport, _sender: Capture(store), clock=lambda: NOW)
+
+
+async def test_two_processes_that_hear_every_doorbell_send_each_mail_once(azure: Opener) -> None:
+    """Both get all of them, several times over, while both accept."""
+    stores: list[Store] = [await azure(), await azure()]
+    workers = [worker(store) for store in stores]
+    messages = await asyncio.gather(*(added(stores[number % 2]) for number in range(60)))
+
+    await asyncio.gather(*(each.deliver(message.id) for message in messages for each in workers * 2))
+
+    captured = await stores[0].captured(after="", since=None, limit=1000)
+    assert Counter(item.message.id for item in captured) == dict.fromkeys((message.id for message in messages), 1)
+    assert await stores[1].due(NOW + 100 * MINUTE, 10) == []
+    assert {(await state(stores[1], message)).status for message in messages} == {Status.CAPTURED}
+    for store in stores:
+        await store.close()
+
+
+async def test_the_same_worker_cannot_claim_twice_at_once(store: AzureStore) -> None:
+    """One process, one owner's name, one doorbell heard twenty times: the mark of the write tells them apart."""
+    message = await added(store)
+
+    claims = await asyncio.gather(*(store.claim(message.id, "me", NOW, LEASES) for _ in range(20)))
+
+    assert [claim.attempt for claim in claims if claim] == [1]
+
+
+async def test_an_older_claim_of_the_same_attempt_may_go_on(store: AzureStore) -> None:
+    """What counts is who holds the message, not which of its values he remembers."""
+    message = await added(store)
+    claim = await claimed(store, message)
+    await store.record(claim, {"draft": "1"})
+
+    second = await store.record(claim, {"issued": "yes"})
+
+    assert second is not None
+    assert second.facts == {"draft": "1", "issued": "yes"}
+    assert await store.settle(claim, settlement()) is True
+
+
+# ------------------------------------------------------------------------------------------------------ the table
+
+
+async def everything(store: AzureStore) -> list[dict[str, Any]]:
+    """All rows of the table."""
+    parts = [*rows.PARTITIONS, "captured"]
+    return [row for part in parts for row in await store._table.rows(part, " ", rows.END)]
+
+
+async def test_everything_about_a_notification_lies_in_one_partition(store: AzureStore) -> None:
+    """Named after the last digit of its id; every row says which schema it has."""
+    messages = make_messages(2, notification="00000000-0000-4000-8000-00000000000b")
+    await store.add(make_entry(*messages), messages, NOW)
+
+    found = await everything(store)
+
+    stamp = rows.stamp(NOW)
+    assert {(row["PartitionKey"], row["v"]) for row in found} == {("b", 1)}
+    assert sorted(row["RowKey"] for row in found) == sorted(
+        [
+            f"n|{messages[0].notification}|",
+            f"n|{messages[0].notification}|000000001",
+            f"n|{messages[0].notification}|000000002",
+            f"due|{stamp}|{messages[0].id}",
+            f"due|{stamp}|{messages[1].id}",
+            rows.list_row(make_entry(*messages)),
+        ]
+    )
+
+
+async def test_a_row_holds_no_more_than_the_service_takes(store: AzureStore) -> None:
+    """Binary properties of at most 64 KiB, and beyond 200 KiB a blob."""
+    sizes = [100, 61_440 * 3 // 4, 140_000, 154_000, 1_000_000]
+    messages = [
+        make_message(number=number, notification="f" * 32, attachments=(make_attachment(content=bytes(size)),))
+        for number, size in enumerate(sizes, 1)
+    ]
+    await store.add(make_entry(*messages), messages, NOW)
+
+    found = [row for row in await everything(store) if re.search(r"\|\d{9}$", row["RowKey"])]
+
+    longest = max(len(text) * 3 // 4 for row in found for name, text in row.items() if re.fullmatch(r"c\d+", name))
+    assert longest <= 64 * 1024
+    assert [bool(row.get("blob")) for row in found] == [False, False, False, True, True]
+    assert [(await claimed(store, message)).message for message in messages] == messages
+
+
+async def test_a_transaction_stays_below_four_megabytes(store: AzureStore) -> None:
+    """Many messages of middling size: what no longer fits becomes blobs."""
+    messages = make_messages(MOST_MESSAGES, attachments=(make_attachment(content=bytes(140_000)),))
+
+    await store.add(make_entry(*messages), messages, NOW)
+
+    found = [row for row in await everything(store) if re.search(r"\|\d{9}$", row["RowKey"])]
+    assert sum(len(str(row)) for row in found) < 4 * 1024 * 1024
+    assert (await claimed(store, messages[-1])).message == messages[-1]
+
+
+async def test_more_messages_than_a_transaction_holds_are_refused_whole(store: AzureStore) -> None:
+    """Nothing is written by halves."""
+    messages = make_messages(MOST_MESSAGES + 1)
+
+    with pytest.raises(StoreUnavailable, match="too many"):
+        await store.add(make_entry(*messages), messages, NOW)
+
+    assert await everything(store) == []
+
+
+async def test_a_thousand_recipients_fit(store: AzureStore) -> None:
+    """Their list is longer than a string property may be."""
+    message = await added(
+        store, to=[{"email": f"person-{number}@department-{number}.example.com"} for number in range(1000)]
+    )
+
+    assert (await state(store, message)).to == message.to
+
+
+def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
+    """A row's string ends at 32 Ki characters."""
+    history = ""
+    for number in range(2000):
+        history = rows.with_line(history, rows.line(NOW + timedelta(seconds=number), "deferred", "]," * 3))
+
+    lines = rows._lines(history)
+    assert len(history) <= rows.HISTORY
+    assert [line[0] for line in (lines[0], lines[-1])] == [rows.stamp(NOW), rows.stamp(NOW + timedelta(seconds=1999))]
+
+
+@pytest.mark.parametrize("text", ["a/b\\c#d?e", "\x00\x1f\x7f", "ü世🎉", "a.b~c=d%e|f", "..", "\ud800"])
+def test_a_key_says_everything_in_letters_that_tables_take(text: str) -> None:
+    """And can be read back."""
+    assert re.fullmatch(r"[A-Za-z0-9=_-]+", rows.safe(text))
+    assert rows.original(rows.safe(text)) == text
+
+
+async def test_the_purge_takes_the_blobs_of_what_it_deletes_and_what_a_crash_left(store: AzureStore) -> None:
+    """A content is written before its row; when the row never came, only the content tells."""
+    message = await added(store, attachments=(LARGE,))
+    waiting = await added(store, attachments=(LARGE,), due=NOW + 1000 * MINUTE)
+    await store.settle(await claimed(store, message), settlement())
+    await store._blobs.put(f"messages/{waiting.id}/of-a-crash", b"content")
+    await store._blobs.put("messages/nobody-1/of-a-crash", b"content")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    await store.purge(bodies=NOW - MINUTE, ledger=tomorrow, captured=NOW)
+
+    left = await store._blobs.old(tomorrow)
+    assert [name.split("/")[1] for name in left] == [waiting.id]
+    assert (await claimed(store, waiting, at=NOW + 1000 * MINUTE)).message == waiting
+
+
+async def test_a_second_caller_with_a_large_message_leaves_no_blob(store: AzureStore) -> None:
+    """The content that lost is deleted at once."""
+    first = await added(store, attachments=(LARGE,))
+    second = first.model_copy(update={"subject": "Another"})
+
+    existing = await store.add(make_entry(second), [second], NOW)
+
+    assert existing is not None
+    assert len(await store._blobs.old(datetime.now(UTC) + timedelta(days=1))) == 1
+
+
+# --------------------------------------------------------------------------------------------------- captured mail
+
+
+async def test_who_reads_captured_mail_while_it_comes_misses_none(azure: Opener) -> None:
+    """And sees none twice, while two processes write."""
+    store, other = await azure(), await azure()
+    messages = [make_message() for _ in range(120)]
+    writing = asyncio.gather(*((store, other)[number % 2].keep(mail, NOW) for number, mail in enumerate(messages)))
+    found: list[str] = []
+    cursor = ""
+    while True:
+        done = writing.done()
+        items = await store.captured(after=cursor, since=None, limit=7)
+        found += [item.message.id for item in items]
+        cursor = items[-1].cursor if items else cursor
+        if done and not items:
+            break
+    await writing
+    await store.close()
+    await other.close()
+
+    assert Counter(found) == dict.fromkeys((message.id for message in messages), 1)
+
+
+async def test_a_caller_that_gives_up_costs_the_others_nothing(azure: Opener) -> None:
+    """Mails that wait together are written together, each once, whoever still listens."""
+    store = await azure()
+    messages = [make_message() for _ in range(5)]
+    tasks = [asyncio.create_task(store.keep(message, NOW)) for message in messages]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await store.close()
+    store = await azure()
+    found = await store.captured(after="", since=None, limit=10)
+    await store.close()
+
+    assert [task.cancelled() for task in tasks] == [True, False, False, False, False]
+    assert [item.message for item in found] == messages
+
+
+async def test_the_latest_large_mails_come_with_their_content(store: AzureStore) -> None:
+    """From their blobs, newest first."""
+    messages = [make_message(attachments=(LARGE,)) for _ in range(3)]
+    for message in messages:
+        await store.keep(message, NOW)
+
+    items = await store.latest(before="", limit=2)
+
+    assert [item.message for item in items] == [messages[2], messages[1]]
+    assert await store.forget_captured() == 3
+    assert await store._mails.blobs.old(datetime.now(UTC) + timedelta(days=1)) == []
