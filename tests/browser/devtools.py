@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import json
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.browser.protocol import SECONDS, BrowserError, Connection
 
 FLAGS = (
     "--headless",
@@ -35,9 +36,6 @@ FLAGS = (
     # Nothing but this machine: every other name does not resolve.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 )
-
-SECONDS = 15.0
-"""How long anything a test waits for may take."""
 
 _WAIT = """
 new Promise((found, failed) => {{
@@ -60,56 +58,6 @@ _MIDDLE = """
   return [box.x + box.width / 2, box.y + box.height / 2];
 }})({where})
 """
-
-
-class BrowserError(Exception):
-    """The browser refused a command, a script of a test threw, or nothing happened in time."""
-
-
-@dataclass
-class Connection:
-    """The protocol: commands are answered by number, events are kept by session and told to whoever waits."""
-
-    socket: aiohttp.ClientWebSocketResponse
-    events: list[dict[str, Any]] = field(default_factory=list)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-    _answers: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
-    _happened: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def read(self) -> None:
-        """Take what the browser says until it closes."""
-        async for frame in self.socket:
-            said = json.loads(frame.data)
-            if answer := self._answers.pop(said.get("id", 0), None):
-                if not answer.done():
-                    answer.set_result(said)
-            else:
-                async with self._happened:
-                    self.events.append(said)
-                    self._happened.notify_all()
-
-    async def command(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
-        """Give one command and wait for its result."""
-        number = next(self._numbers)
-        self._answers[number] = asyncio.get_running_loop().create_future()
-        target = {"sessionId": session} if session else {}
-        await self.socket.send_json({"id": number, "method": method, "params": parameters, **target})
-        async with asyncio.timeout(SECONDS + 5):
-            said = await self._answers[number]
-        if "error" in said:
-            raise BrowserError(f"{method}: {said['error']['message']}")
-        result: dict[str, Any] = said["result"]
-        return result
-
-    async def event(self, method: str, session: str, after: int) -> dict[str, Any]:
-        """The first event of this name behind place `after`."""
-
-        def found() -> dict[str, Any] | None:
-            events = self.events[after:]
-            return next((e for e in events if e["method"] == method and e.get("sessionId", "") == session), None)
-
-        async with asyncio.timeout(SECONDS), self._happened:
-            return (await self._happened.wait_for(found) or {})["params"]  # type: ignore[no-any-return]  # any JSON
 
 
 @dataclass
@@ -214,13 +162,12 @@ class Page:
             place += 1
         return begun["suggestedFilename"], await asyncio.to_thread((folder / begun["guid"]).read_bytes)
 
-    async def frame_text(self, path: str) -> str:
-        """The text inside the frame that shows `path`, which a script of the page itself may not read."""
+    async def frame(self, path: str) -> Page:
+        """The inside of the frame that shows `path`, which a script of the page itself may not read."""
         targets = (await self.connection.command("Target.getTargets"))["targetInfos"]
         frame = next(target for target in targets if target["type"] == "iframe" and target["url"].endswith(path))
         attached = await self.connection.command("Target.attachToTarget", targetId=frame["targetId"], flatten=True)
-        inside = Page(self.connection, attached["sessionId"], frame["targetId"], self.context)
-        return str(await inside.run("document.body.innerText"))
+        return Page(self.connection, attached["sessionId"], frame["targetId"], self.context)
 
     async def looks(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
         """Be a screen of this size, in light or dark mode."""

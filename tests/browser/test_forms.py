@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import FILE, World
-from tests.browser.devtools import BrowserError, Page
+from tests.browser.devtools import Page
+from tests.browser.protocol import BrowserError
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
