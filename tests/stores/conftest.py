@@ -5,7 +5,7 @@ To add a store: write a fixture that returns an Opener for a fresh place, and pu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gateway.ledger import Store
 from gateway.settings import Settings
 from gateway.stores.azure import AzureStore
 from gateway.stores.sqlite import SqliteStore
-from tests.azurite import Azurite, running
+from tests.azurite import Azurite
 
 Opener = Callable[[], Awaitable[Store]]
 """Opens the same place each time it is called."""
@@ -27,13 +27,6 @@ STORES = ("sqlite", "azure")
 def sqlite(tmp_path: Path) -> Opener:
     """A file in an own folder."""
     return lambda: SqliteStore.open(tmp_path / "data" / "gateway.db")
-
-
-@pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
-    """Microsoft's storage emulator, one for all tests."""
-    with running() as emulator:
-        yield emulator
 
 
 @pytest.fixture
