@@ -168,12 +168,13 @@ class Table:
         assert len(changes) <= MOST_CHANGES
         boundary = uuid.uuid4().hex
         parts = [f"--batch_{boundary}\r\ncontent-type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n".encode()]
-        for change in changes:
+        for number, change in enumerate(changes):
             path, headers, body = self._step(partition, change)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             head = (
-                f"--changeset_{boundary}\r\ncontent-type: application/http\r\ncontent-transfer-encoding: binary\r\n\r\n"
-                f"{change.method} {self._rest.endpoints['table']}{path} HTTP/1.1\r\n{lines}\r\n"
+                f"--changeset_{boundary}\r\ncontent-type: application/http\r\ncontent-transfer-encoding: binary\r\n"
+                f"content-id: {number}\r\n\r\n{change.method} {self._rest.endpoints['table']}{path} HTTP/1.1\r\n"
+                f"content-length: {len(body)}\r\n{lines}\r\n"
             )
             parts += [head.encode(), body, b"\r\n"]
         parts.append(f"--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode())
