@@ -78,9 +78,6 @@ class Delivery:
             await self.store.ring(message, claim.message.priority, settlement.due, self.clock())
         return settlement.status
 
-    async def close(self) -> None:
-        """Let go of the transports' connections."""
-
     async def _attempt(self, claim: Claim, fence: ClaimFence) -> Settlement:
         message = claim.message
         try:

@@ -38,6 +38,7 @@ class Gateway:
     store: Store
     line: Line
     delivery: Delivery
+    transports: Mapping[tuple[str, str, str], Transport]
     _app: list[ASGIApp] = field(default_factory=list)
 
     @property
@@ -51,7 +52,8 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of everything, transports first."""
-        await self.delivery.close()
+        for transport in self.transports.values():
+            await transport.close()
         await self.store.close()
 
 
@@ -88,7 +90,9 @@ async def build(settings: Settings, environ: Mapping[str, str]) -> Gateway:
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
     line = Line(config, store, Router(config), renderer, production=settings.production)
-    return Gateway(settings, config, store, line, Delivery(store, transports(settings, config, store)))
+    built: dict[tuple[str, str, str], Transport] = {}
+    delivery = Delivery(store, transports(settings, config, store, built))
+    return Gateway(settings, config, store, line, delivery, built)
 
 
 async def open_store(settings: Settings) -> Store:
@@ -102,12 +106,13 @@ async def open_store(settings: Settings) -> Store:
     return await AzureStore.open(settings)
 
 
-def transports(settings: Settings, config: Config, store: Store) -> Callable[[str, str], Transport]:
+def transports(
+    settings: Settings, config: Config, store: Store, built: dict[tuple[str, str, str], Transport]
+) -> Callable[[str, str], Transport]:
     """A function from transport and sender to the transport, each built at its first use and then kept.
 
     Senders of one account share a client; a sender with a connection string or endpoint of its own has its own.
     """
-    built: dict[tuple[str, str, str], Transport] = {}
 
     def find(transport: str, sender: str) -> Transport:
         chosen = config.senders.get(sender)
