@@ -103,7 +103,7 @@ def _check(options: argparse.Namespace) -> int:
     from gateway import configfile, wiring
 
     settings = _settings(options.file)
-    config, _ = wiring.load(settings, os.environ)
+    config = wiring.check(settings, os.environ)
     for warning in configfile.warnings(config):
         print(f"{settings.config}: {warning}", file=sys.stderr)
     print(f"{settings.config}: {len(config.sources)} sources, {len(config.senders)} senders, no mistakes")

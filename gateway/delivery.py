@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway import retry
+from gateway.clock import wall_clock
 from gateway.errors import ClaimLost, Outcome, Reason, TransportError
 from gateway.ledger import Claim, Settlement, Store
 from gateway.message import DEADLINES, NotFound, Receipt, Status, Transport
-from gateway.pipeline import wall_clock
 from gateway.telemetry import ERROR, WARNING, log
 
 LEASES = {name: timedelta(seconds=2 * deadline) for name, deadline in DEADLINES.items()}

@@ -10,9 +10,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from gateway.address import one_line
+from gateway.clock import wall_clock
 from gateway.config import Config
 from gateway.errors import Rejected
 from gateway.ledger import Entry, MessageState, Store
@@ -33,11 +34,6 @@ REDELIVERY_WINDOW = timedelta(minutes=5)
 
 SWEEP_LIMIT = 1000
 """Doorbells one sweep rings at most; the next one goes on."""
-
-
-def wall_clock() -> datetime:
-    """Now, in UTC."""
-    return datetime.now(UTC)
 
 
 def random_id() -> str:

@@ -18,9 +18,6 @@ from gateway.delivery import Delivery
 from gateway.errors import ConfigurationError, Problem
 from gateway.ledger import Store
 from gateway.message import Transport
-from gateway.pipeline import Line
-from gateway.rendering import Renderer
-from gateway.routing import Router
 from gateway.settings import Settings
 from gateway.telemetry import WARNING, log
 from gateway.transports import TRANSPORTS
@@ -28,18 +25,27 @@ from gateway.transports import TRANSPORTS
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from gateway.pipeline import Line
+
 
 @dataclass
 class Gateway:
-    """One process's parts; `app` is built at the first HTTP request, so that queue workers start fast."""
+    """One process's parts; `line` and `app` are built when they are first wanted: a doorbell needs neither."""
 
     settings: Settings
     config: Config
     store: Store
-    line: Line
     delivery: Delivery
     transports: Mapping[tuple[str, str, str], Transport]
+    _line: list[Line] = field(default_factory=list)
     _app: list[ASGIApp] = field(default_factory=list)
+
+    @property
+    def line(self) -> Line:
+        """What accepts; ConfigurationError when a look cannot be used."""
+        if not self._line:
+            self._line.append(_line(self.settings, self.config, self.store))
+        return self._line[0]
 
     @property
     def app(self) -> ASGIApp:
@@ -57,14 +63,33 @@ class Gateway:
         await self.store.close()
 
 
-def load(settings: Settings, environ: Mapping[str, str]) -> tuple[Config, Renderer]:
-    """The configuration and its looks; ConfigurationError has every mistake of both."""
+def load(settings: Settings, environ: Mapping[str, str]) -> Config:
+    """The configuration; ConfigurationError has every mistake but those of its looks, which `_line` finds."""
     config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
-    renderer = Renderer(config)
-    problems = [*renderer.problems(), *_unusable(settings, config)]
-    if problems:
+    if problems := _unusable(settings, config):
         raise ConfigurationError(problems)
-    return config, renderer
+    return config
+
+
+def check(settings: Settings, environ: Mapping[str, str]) -> Config:
+    """The configuration and its looks; ConfigurationError has every mistake of both."""
+    from gateway.rendering import Renderer
+
+    config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
+    if problems := [*Renderer(config).problems(), *_unusable(settings, config)]:
+        raise ConfigurationError(problems)
+    return config
+
+
+def _line(settings: Settings, config: Config, store: Store) -> Line:
+    from gateway.pipeline import Line
+    from gateway.rendering import Renderer
+    from gateway.routing import Router
+
+    renderer = Renderer(config)
+    if problems := renderer.problems():
+        raise ConfigurationError(problems)
+    return Line(config, store, Router(config), renderer, production=settings.production)
 
 
 def _unusable(settings: Settings, config: Config) -> list[Problem]:
@@ -83,16 +108,15 @@ def _unusable(settings: Settings, config: Config) -> list[Problem]:
     return found
 
 
-async def build(settings: Settings, environ: Mapping[str, str]) -> Gateway:
-    """Wire one gateway."""
-    config, renderer = load(settings, environ)
+async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool = True) -> Gateway:
+    """Wire one gateway; unless `checked`, mistakes in its looks show when something is accepted."""
+    config = check(settings, environ) if checked else load(settings, environ)
     for warning in configfile.warnings(config):
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
-    line = Line(config, store, Router(config), renderer, production=settings.production)
     built: dict[tuple[str, str, str], Transport] = {}
     delivery = Delivery(store, transports(settings, config, store, built))
-    return Gateway(settings, config, store, line, delivery, built)
+    return Gateway(settings, config, store, delivery, built)
 
 
 async def open_store(settings: Settings) -> Store:
@@ -159,6 +183,6 @@ async def gateway() -> Gateway:
     loop = asyncio.get_running_loop()
     task = _current.get(loop)
     if task is None or (task.done() and task.exception() is not None):
-        task = loop.create_task(build(_deployed(), os.environ))
+        task = loop.create_task(build(_deployed(), os.environ, checked=False))
         _current[loop] = task
     return await asyncio.shield(task)

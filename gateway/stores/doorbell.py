@@ -8,18 +8,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from gateway.clock import wall_clock
 from gateway.ledger import Due
 from gateway.message import Priority
 
 LONGEST_SLEEP = 60.0
 """Seconds after which the wall clock is read again: it may have been set, or the machine may have slept."""
-
-
-def wall_clock() -> datetime:
-    """Now, in UTC."""
-    return datetime.now(UTC)
 
 
 class Doorbell:

@@ -15,11 +15,12 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+from gateway.clock import wall_clock
 from gateway.ledger import Captured, Claim, Due, Entry, Page, Settlement
 from gateway.message import OPEN, Message, Priority
 from gateway.stores import sqlite_messages as messages_table
 from gateway.stores import sqlite_purge as retention
-from gateway.stores.doorbell import Doorbell, wall_clock
+from gateway.stores.doorbell import Doorbell
 from gateway.stores.sqlite_file import connect_reader, connect_writer
 from gateway.stores.sqlite_lane import Lane, commit_together, read_all
 from gateway.stores.sqlite_list import LIST, parameters

@@ -24,11 +24,12 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
+from gateway.clock import wall_clock
 from gateway.errors import Outcome, Reason, TransportError
 from gateway.message import DEADLINES, Fence, Message, NotFound, Receipt, Status
 from gateway.transports.acs_payload import payload
@@ -61,10 +62,6 @@ class _Held(NamedTuple):
     identity: Identity | None
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Acs:
     """One ACS resource; keeps `gateway.message.Transport`."""
 
@@ -76,7 +73,7 @@ class Acs:
         *,
         key: str = "",
         identity: Callable[[], Identity] | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         """By access key, or by an identity, which is made at its first use; ValueError when neither can work."""
         self.endpoint = _endpoint(endpoint)
@@ -86,7 +83,7 @@ class Acs:
         self._held: dict[asyncio.AbstractEventLoop, _Held] = {}
 
     @classmethod
-    def from_connection_string(cls, text: str, *, clock: Callable[[], datetime] = _now) -> Acs:
+    def from_connection_string(cls, text: str, *, clock: Callable[[], datetime] = wall_clock) -> Acs:
         """From the portal's `endpoint=https://…/;accesskey=…`."""
         pairs = (part.partition("=") for part in text.split(";"))
         values = {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from gateway.clock import wall_clock
 from gateway.errors import Outcome, Reason, StoreUnavailable, TransportError
 from gateway.ledger import Store
 from gateway.message import DEADLINES, Fence, Message, NotFound, Receipt, Status
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Capture:
@@ -19,7 +16,7 @@ class Capture:
 
     deadline = DEADLINES["capture"]
 
-    def __init__(self, store: Store, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime] = wall_clock) -> None:
         """`clock` says when a mail was captured."""
         self._store = store
         self._clock = clock
