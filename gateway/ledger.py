@@ -25,8 +25,17 @@ class Event(Model):
     reason: str = ""
 
 
+class RecipientState(Model):
+    """What the provider said became of a message at one address, which is in lower case."""
+
+    email: str
+    status: Status
+    reason: str = ""
+    at: AwareDatetime
+
+
 class MessageState(Model):
-    """A message as the ledger shows it, without its content."""
+    """A message as the ledger shows it, without its content; `recipients` are those the provider reported on."""
 
     id: str
     to: tuple[Address, ...]
@@ -34,6 +43,7 @@ class MessageState(Model):
     status: Status
     reason: str = ""
     attempts: int = 0
+    recipients: tuple[RecipientState, ...] = ()
 
 
 class Entry(Model):
@@ -86,7 +96,8 @@ class Claim(Model):
 class Settlement(Model):
     """What became of a claim: the new status and why; `due` when it must be looked at again (None: final).
 
-    `unresolved` stays true while an attempt may have been accepted without our knowing.
+    `unresolved` stays true while an attempt may have been accepted without our knowing. `facts` join the claim's.
+    `untried`: nothing was submitted or asked, so the claim is no attempt, and in doubt is what was before it.
     """
 
     status: Status
@@ -96,6 +107,36 @@ class Settlement(Model):
     due: AwareDatetime | None = None
     unresolved: bool = False
     provider_id: str = ""
+    facts: dict[str, str] = {}
+    untried: bool = False
+
+
+class Report(Model):
+    """A provider's word about one recipient of one submission, which `operation` names.
+
+    `status` is delivered, bounced, suppressed or failed; `reason` a machine word, never an address.
+    """
+
+    operation: str
+    recipient: str
+    status: Status
+    at: AwareDatetime
+    reason: str = ""
+
+
+class Amendment(Model):
+    """A change of state without a claim, which an operator decided: only while the message stands at one of `allowed`.
+
+    `due`: when to look at an open one (None: at once). `operation_id`: a new provider key ("" keeps the old one).
+    """
+
+    allowed: frozenset[Status]
+    status: Status
+    event: str
+    at: AwareDatetime
+    reason: str = ""
+    due: AwareDatetime | None = None
+    operation_id: str = ""
 
 
 class Captured(NamedTuple):
@@ -107,10 +148,19 @@ class Captured(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A message that wants a doorbell."""
+    """A message that wants a doorbell; `since` when, where that is known."""
 
     id: str
     priority: Priority
+    since: datetime | None = None
+
+
+class Value(NamedTuple):
+    """A small shared value, and its version for compare-and-set."""
+
+    key: str
+    value: bytes
+    version: str
 
 
 class Page(NamedTuple):
