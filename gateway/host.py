@@ -96,8 +96,8 @@ async def working(gateway: Gateway) -> AsyncIterator[None]:
     deliveries = Deliveries(gateway)
     tasks = [
         asyncio.create_task(deliveries.run()),
-        asyncio.create_task(_every(SWEEP_SECONDS, "swept", gateway.line.sweep)),
-        asyncio.create_task(_every(PURGE_SECONDS, "purged", gateway.line.purge)),
+        asyncio.create_task(_every(SWEEP_SECONDS, "swept", gateway.upkeep.sweep)),
+        asyncio.create_task(_every(PURGE_SECONDS, "purged", gateway.upkeep.purge)),
     ]
     try:
         yield

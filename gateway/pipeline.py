@@ -1,8 +1,8 @@
-"""The line itself: Notifications come in at accept(), Messages go out at deliver(), sweep() rings what was forgotten.
+"""The line itself: Notifications come in at accept(), are durable when it returns, and go out at deliver().
 
 accept   routing → rendering → Message → store.add            durable before anyone is told "queued"
 deliver  store.claim → transport → store.settle               the doorbell only says "look"
-sweep    store.due → store.ring                               whatever a lost doorbell left behind
+sweep    store.due → store.ring                               upkeep.py: whatever a lost doorbell left behind
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ KEY_WINDOW = timedelta(hours=24)
 
 REDELIVERY_WINDOW = timedelta(minutes=5)
 """How long a tool's own re-delivery is recognised."""
-
-SWEEP_LIMIT = 1000
-"""Doorbells one sweep rings at most; the next one goes on."""
 
 
 def random_id() -> str:
@@ -64,27 +61,36 @@ class Line:
     # ------------------------------------------------------------------------------------------------ accept
 
     async def accept(
-        self, source: str, notifications: Sequence[Notification], *, key: str | None = None, digest: str = ""
+        self,
+        source: str,
+        notifications: Sequence[Notification],
+        *,
+        key: str | None = None,
+        digest: str = "",
+        id: str | None = None,
     ) -> Accepted:
         """Make the notifications durable, once per key; Rejected and StoreUnavailable mean nothing was accepted.
 
-        `key` is the caller's Idempotency-Key and `digest` the hash of its body. Nothing to accept (a bot in the
-        honeypot) looks exactly like something.
+        `key` is the caller's Idempotency-Key and `digest` the hash of its body. `id` is a name that the door chose for
+        its one notification: the second one of that name is the first one. Nothing to accept (a bot in the honeypot)
+        looks exactly like something.
         """
         if not notifications:
             return Accepted((self.new_id(),))
         ids = []
         replayed = False
         for number, notification in enumerate(notifications):
-            found = await self._accept_one(source, notification, number, key, digest)
+            found = await self._accept_one(source, notification, number, key, digest, id)
             ids.append(found.id)
             replayed = replayed or found.replayed
         return Accepted(tuple(ids), replayed)
 
     async def _accept_one(
-        self, source: str, notification: Notification, number: int, key: str | None, digest: str
+        self, source: str, notification: Notification, number: int, key: str | None, digest: str, id: str | None
     ) -> _Added:
         at = self.clock()
+        if id is not None:
+            return await self._add(source, notification, id, at, digest)
         if key is not None:
             seed, window = f"key\n{source}\n{key}\n{number}", KEY_WINDOW
         elif notification.key is not None:
@@ -164,22 +170,6 @@ class Line:
             priority=target.priority,
             created=at,
         )
-
-    # ------------------------------------------------------------------------------------------------- sweep
-
-    async def sweep(self) -> int:
-        """Ring for whatever is due; how many. A lost, doubled or poisoned doorbell changes nothing but time."""
-        at = self.clock()
-        due = await self.store.due(at, SWEEP_LIMIT)
-        for message in due:
-            await self.store.ring(message.id, message.priority, at, at)
-        return len(due)
-
-    async def purge(self) -> int:
-        """Delete what the configuration's retention no longer wants; how many rows."""
-        at = self.clock()
-        keep = self.config.retention
-        return await self.store.purge(bodies=at - keep.bodies, ledger=at - keep.ledger, captured=at - keep.captured)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from gateway.message import Transport
 from gateway.settings import Settings
 from gateway.telemetry import WARNING, log
 from gateway.transports import TRANSPORTS
+from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -39,6 +40,11 @@ class Gateway:
     transports: Mapping[tuple[str, str, str], Transport]
     _line: list[Line] = field(default_factory=list)
     _app: list[ASGIApp] = field(default_factory=list)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """What has to be done now and then."""
+        return Upkeep(self.store, self.config.retention)
 
     @property
     def line(self) -> Line:

@@ -168,7 +168,12 @@ class Messages:
         high = f"due|{rows.stamp(now)}|{rows.END}"
         found = await asyncio.gather(*(self.table.first(part, "due|", high, limit) for part in rows.PARTITIONS))
         oldest = heapq.nsmallest(limit, (row for part in found for row in part), key=lambda row: str(row["RowKey"]))
-        return [Due(rows.original(row["RowKey"].split("|", 2)[2]), Priority(row["priority"])) for row in oldest]
+        return [_due(row) for row in oldest]
+
+
+def _due(pointer: rows.Row) -> Due:
+    _, at, message = pointer["RowKey"].split("|", 2)
+    return Due(rows.original(message), Priority(pointer["priority"]), rows.moment(at))
 
 
 class _Content(NamedTuple):

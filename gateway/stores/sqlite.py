@@ -143,7 +143,10 @@ class SqliteStore:
     async def due(self, now: datetime, limit: int) -> Sequence[Due]:
         """What is due, oldest first."""
         rows = await self._reader.do(_select(messages_table.DUE, micros(now), limit))
-        return [Due(f"{notification}-{number}", Priority(priority)) for notification, number, priority in rows]
+        return [
+            Due(f"{notification}-{number}", Priority(priority), moment(at))
+            for notification, number, priority, at in rows
+        ]
 
     # --------------------------------------------------------------------------------------------- the ledger
 

@@ -29,7 +29,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 DUE = """
-SELECT n.id, m.number, m.priority
+SELECT n.id, m.number, m.priority, m.due
 FROM messages AS m JOIN notifications AS n ON n.seq = m.notification
 WHERE m.due <= ? ORDER BY m.due LIMIT ?
 """

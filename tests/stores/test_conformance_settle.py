@@ -158,7 +158,8 @@ async def test_due_is_oldest_first_and_no_more_than_asked(store: Store) -> None:
     found = await store.due(NOW + 5 * MINUTE, 4)
 
     assert list(found) == [
-        Due(messages[minute].id, Priority.HIGH if minute == 2 else Priority.NORMAL) for minute in (1, 2, 3, 4)
+        Due(messages[minute].id, Priority.HIGH if minute == 2 else Priority.NORMAL, NOW + minute * MINUTE)
+        for minute in (1, 2, 3, 4)
     ]
     assert len(await store.due(NOW + 5 * MINUTE, 100)) == 5
     assert await store.due(NOW, 100) == []
