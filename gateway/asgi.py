@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
 
-from gateway import __version__
+from gateway import __version__, telemetry
 from gateway.errors import ConfigurationError
 from gateway.telemetry import ERROR, log
 
@@ -51,8 +51,12 @@ class Bridge:
         self._factory = factory
         self._lifespan: asyncio.Task[_Lifespan] | None = None
 
-    async def __call__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer one request; nothing escapes, since the host turns an exception into an empty 500."""
+    async def __call__(self, method: str, url: str, headers: Mapping[str, str], body: bytes, trace: str = "") -> Answer:
+        """Answer one request; nothing escapes, since the host turns an exception into an empty 500.
+
+        `trace` is the host's trace parent, which the request's log lines then carry.
+        """
+        telemetry.trace(trace)
         scope = _scope(method, url, headers)
         with _Caught() as caught:
             lifespan = await self._started()

@@ -67,15 +67,15 @@ class Settings:
     )
 
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> Settings:
-        """Read and check; ConfigurationError lists every variable that cannot be used."""
+    def read(cls, environ: Mapping[str, str], *, checked: bool = True) -> Settings:
+        """Read and, unless told otherwise, check; ConfigurationError lists every variable that cannot be used."""
         values = {
             item.name: environ[item.metadata["name"]].strip()
             for item in fields(cls)
             if item.metadata["name"] in environ
         }
         settings = cls(**{name: value for name, value in values.items() if value})
-        problems = settings.problems()
+        problems = settings.problems() if checked else []
         if problems:
             raise ConfigurationError(problems)
         return settings

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 ERROR = logging.ERROR
@@ -17,9 +19,19 @@ LOGGER = logging.getLogger("gateway")
 
 ALLOWED = frozenset(
     "notification message source kind sender transport attempt status reason code outcome due path method port count "
-    "seconds problem error store environment version operation queue trace".split()
+    "seconds problem error store environment version operation queue queues poison".split()
 )
 """The only facts a line may carry; promise 6 rests on this list."""
+
+
+_PARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACE: ContextVar[str] = ContextVar("trace", default="")
+
+
+def trace(parent: str) -> None:
+    """Lines of this task from now on carry the trace of a W3C `traceparent`; nothing that is none."""
+    match = _PARENT.fullmatch(parent)
+    _TRACE.set(match.group(1) if match else "")
 
 
 # json.dumps would build a new encoder for every line.
@@ -49,6 +61,8 @@ def log(event: str, level: int = logging.INFO, error: BaseException | None = Non
         assert facts.keys() <= ALLOWED, facts.keys() - ALLOWED
         if error is not None:
             facts["error"] = describe(error)
+        if of_trace := _TRACE.get():
+            facts["trace"] = of_trace
         # Not LOGGER.log: looking for the caller's line, which nobody reads, costs as much as all the rest.
         LOGGER.handle(logging.LogRecord(LOGGER.name, level, __file__, 0, Line(event, facts), None, None))
 

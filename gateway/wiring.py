@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from gateway.pipeline import Line
+    from gateway.stores.azure import AzureStore
 
 
 @dataclass
@@ -182,6 +183,13 @@ def _deployed() -> Settings:
 
 
 _current: dict[asyncio.AbstractEventLoop, asyncio.Task[Gateway]] = {}
+
+
+async def storage() -> AzureStore:
+    """The storage account, whatever else of the environment or the configuration cannot be used; close it."""
+    from gateway.stores.azure import AzureStore
+
+    return await AzureStore.open(Settings.read(os.environ, checked=False))
 
 
 async def gateway() -> Gateway:

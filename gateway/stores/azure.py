@@ -7,6 +7,7 @@ read and two transactions when it is delivered. Nothing is created beforehand an
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -167,6 +168,16 @@ class AzureStore:
             + await self._retention.bodies(bodies)
             + await self._mails.forget(captured)
         )
+
+    # -------------------------------------------------------------------------------- the account beside the ledger
+
+    async def blob(self, container: str, name: str) -> bytes | None:
+        """Any blob of the account."""
+        return await Blobs(self._rest, container).get(name)
+
+    async def put_back(self, queue: str, text: str, delay: timedelta) -> None:
+        """A message that is seen after a while."""
+        await self._queues.put(queue, text, math.ceil(delay.total_seconds()))
 
     async def queue_length(self, queue: str) -> int:
         """About how many messages a queue holds: what an operator wants to know of the poison queues."""
