@@ -4,6 +4,8 @@ python -m gateway dev       serve on this machine, everything captured unless a 
 python -m gateway check     read gateway.yaml and say every mistake at once
 python -m gateway keys new  make a key and the hash that belongs into gateway.yaml
 python -m gateway schema    write gateway.schema.json, which editors complete gateway.yaml from
+
+commands.py has what operators do (notifications, suppressions), commands_send.py what tries things (render, send).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import __version__
+from gateway import __version__, commands_send
+from gateway import commands as operators
 from gateway.errors import ConfigurationError
 from gateway.settings import Environment, Settings
 
@@ -62,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help=f"write {SCHEMA_FILE}")
     schema.add_argument("--check", action="store_true", help="only say whether it is up to date")
     schema.set_defaults(run=_schema)
+
+    operators.add_to(commands)
+    commands_send.add_to(commands)
     return parser
 
 

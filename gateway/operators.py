@@ -1,0 +1,182 @@
+"""An operator's decisions: a notification's id comes in, its messages go again or are stopped, its Entry goes out.
+
+Every decision is one compare-and-set on a message (`Store.amend`), so that two operators, or an operator and a worker,
+cannot both win. What cannot be done is a Rejected that says where the messages stand.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from gateway.clock import wall_clock
+from gateway.errors import Reason, Rejected
+from gateway.ledger import Amendment, Entry, Event, MessageState, Store
+from gateway.message import Priority, Status
+from gateway.telemetry import log
+
+REPLAYABLE = frozenset({Status.FAILED, Status.BOUNCED, Status.SUPPRESSED, Status.UNKNOWN, Status.CANCELLED})
+"""Where a message has ended without arriving, as far as anybody knows."""
+
+CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED, Status.HELD})
+"""Where nobody is sending a message right now."""
+
+QUEUE = "queue"
+"""The source of dead letters: queue messages that could not be read."""
+
+_ARRIVED = frozenset({Status.SENT, Status.DELIVERED, Status.CAPTURED})
+
+
+def new_operation(notification: str) -> str:
+    """A fresh provider key; it ends like the notification's id, so that on Azure its row lies in that partition."""
+    return str(uuid.uuid4())[:-1] + notification[-1]
+
+
+@dataclass(frozen=True)
+class Operators:
+    """What a person may do to a notification."""
+
+    store: Store
+    clock: Callable[[], datetime] = wall_clock
+    operation: Callable[[str], str] = new_operation
+
+    async def replay(self, id: str, message: str = "") -> Entry:
+        """Queue what has not arrived once more: the whole notification, or one message of it."""
+        entry = await self._entry(id)
+        chosen = _chosen(entry, message)
+        if entry.source == QUEUE and entry.own is Status.FAILED:
+            raise _dead_letter()
+        found = [await self._again(entry, state) for state in chosen if state.status in REPLAYABLE]
+        if True not in found:
+            raise Rejected(409, "nothing_to_replay", _standing(entry, chosen, "sent again", REPLAYABLE))
+        return await self._entry(id)
+
+    async def _again(self, entry: Entry, state: MessageState) -> bool:
+        """Whether this message goes again.
+
+        Where the old submission has certainly ended, the next one has a key of its own: a provider that remembers the
+        old key would answer with the old end. Where nobody knows, it keeps its key, so that a provider that remembers
+        it does not send twice.
+        """
+        at = self.clock()
+        key = "" if state.status is Status.UNKNOWN else self.operation(entry.id)
+        allowed = frozenset({state.status})
+        before = await self.store.amend(
+            state.id,
+            Amendment(allowed=allowed, status=Status.QUEUED, event="replayed", at=at, due=at, operation_id=key),
+        )
+        if before not in allowed:
+            return False
+        await self.store.ring(state.id, Priority.NORMAL, at, at)
+        _log("replayed", entry, state)
+        return True
+
+    async def cancel(self, id: str, message: str = "") -> Entry:
+        """Stop what waits: the whole notification, or one message of it; what was stopped before stays so."""
+        entry = await self._entry(id)
+        found = [await self._stop(entry, state) for state in _chosen(entry, message) if state.status in CANCELLABLE]
+        after = await self._entry(id)
+        if _Stop.DONE in found:
+            return after
+        if _Stop.IN_DOUBT in found:
+            raise _in_doubt()
+        standing = _chosen(after, message)
+        if Status.CANCELLED in {state.status for state in standing} and _Stop.TOO_LATE not in found:
+            return after
+        raise Rejected(409, "too_late", _standing(after, standing, "stopped", CANCELLABLE))
+
+    async def _stop(self, entry: Entry, state: MessageState) -> _Stop:
+        """Stop one message. "Stopped before it was sent" must be true, so what may have been sent ends as `unknown`."""
+        events = _events(entry, state)
+        if _asking(events):
+            return _Stop.IN_DOUBT
+        parked = _parked(events)
+        before = await self.store.amend(state.id, self._stopped("cancelled", CANCELLABLE, unknown=parked))
+        if before not in CANCELLABLE:
+            return _Stop.TOO_LATE
+        # A worker may have tried between our look and our word, and have left it waiting, but in doubt.
+        if not parked and _asking(_events(await self._entry(entry.id), state)):
+            await self.store.amend(state.id, self._stopped("unknown", frozenset({Status.CANCELLED}), unknown=True))
+        _log("cancelled", entry, state)
+        return _Stop.DONE
+
+    def _stopped(self, event: str, allowed: frozenset[Status], *, unknown: bool) -> Amendment:
+        status, reason = (Status.UNKNOWN, Reason.UNKNOWN_OUTCOME.value) if unknown else (Status.CANCELLED, "")
+        return Amendment(allowed=allowed, status=status, event=event, at=self.clock(), reason=reason)
+
+    async def _entry(self, id: str) -> Entry:
+        entry = await self.store.get(id)
+        if entry is None:
+            raise Rejected(404, "not_found", "There is no notification with this id.")
+        return entry
+
+
+class _Stop(Enum):
+    DONE = auto()
+    IN_DOUBT = auto()
+    TOO_LATE = auto()
+
+
+def _chosen(entry: Entry, message: str) -> Sequence[MessageState]:
+    """All messages of a notification, or the one that is named."""
+    found = [state for state in entry.messages if message in {"", state.id}]
+    if message and not found:
+        what = "is no message of this notification; GET shows its messages' ids"
+        raise Rejected(422, "invalid", "There is no such message.", fields={"message": what})
+    return found
+
+
+# -------------------------------------------------------------------------------------- what the history says
+
+
+def _events(entry: Entry, state: MessageState) -> Sequence[Event]:
+    return [event for event in entry.history if event.message == state.id]
+
+
+def _asking(events: Iterable[Event]) -> bool:
+    """Whether a try may have reached the provider, which was not asked yet or has not answered."""
+    asking = False
+    for event in events:
+        if event.event in {"in_doubt", "claim_expired"}:
+            asking = True
+        elif event.event != "cancelled":
+            asking = False
+    return asking
+
+
+def _parked(events: Iterable[Event]) -> bool:
+    """Whether it stood at `unknown`, and no later try has arrived: an older one still may have."""
+    parked = False
+    for event in events:
+        parked = (parked or event.event == Status.UNKNOWN) and event.event not in _ARRIVED
+    return parked
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+def _standing(entry: Entry, states: Iterable[MessageState], done: str, wanted: Iterable[Status]) -> str:
+    """What an operator is told who asked for what cannot be: where it stands, and where it would have to stand."""
+    found = ", ".join(sorted({state.status for state in states} or {entry.status}))
+    *words, last = sorted(wanted)
+    return f"Nothing of it can be {done}: it stands at {found}, not at {', '.join(words)} or {last}."
+
+
+def _in_doubt() -> Rejected:
+    detail = "It may have been sent: the provider is asked next, so it cannot be called stopped. Look again afterwards."
+    return Rejected(409, "in_doubt", detail)
+
+
+def _dead_letter() -> Rejected:
+    detail = (
+        "This queue message could not be read, so there is nothing to send again. Put a corrected one into the queue "
+        "`notifications`; `reason` says what was wrong with this one."
+    )
+    return Rejected(409, "dead_letter", detail)
+
+
+def _log(event: str, entry: Entry, state: MessageState) -> None:
+    log(event, notification=entry.id, message=state.id, source=entry.source, sender=state.sender, status=state.status)
