@@ -1,0 +1,220 @@
+"""The suppression list: addresses that bounced come in with a reason, and go out when they expire or a person says so.
+
+One shared value for each address, `suppression|<address in lower case>`. Delivery asks before the first submission of
+a message. A single address costs one read; who asks for more than a few within a minute takes a snapshot of the whole
+list, so that a storm costs one scan a minute. What another process changes is seen after SECONDS at the latest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from pydantic import AwareDatetime, ValidationError
+
+from gateway.address import Model
+from gateway.ledger import Report, Value
+from gateway.message import Status
+
+PREFIX = "suppression|"
+
+LIFETIMES = {Status.BOUNCED: timedelta(days=90), Status.SUPPRESSED: timedelta(days=14)}
+"""A hard bounce (no such address) lasts; a provider takes addresses off its own list after a while."""
+
+LIFETIME = LIFETIMES[Status.BOUNCED]
+"""Of an address that a person put on the list."""
+
+SECONDS = timedelta(seconds=60)
+"""How old an answer of `check` may be."""
+
+FEW = 8
+"""Addresses that are read one by one within SECONDS, before a snapshot is cheaper."""
+
+MOST = 10_000
+"""Addresses in a snapshot; on a longer list each address is read by itself."""
+
+TOO_LONG = timedelta(hours=1)
+"""How long nobody tries to take a snapshot of a list that was too long."""
+
+_PAGE = 1000
+_TRIES = 8
+
+
+class Values(Protocol):
+    """The store's verbs for small shared values."""
+
+    async def read(self, key: str) -> tuple[bytes, str] | None:
+        """A value and its version."""
+        ...
+
+    async def write(self, key: str, value: bytes, version: str | None) -> bool:
+        """Compare-and-set."""
+        ...
+
+    async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
+        """Values whose key begins with `prefix`, in key order, behind the key `after`."""
+        ...
+
+    async def remove(self, key: str, version: str) -> bool:
+        """Compare-and-delete."""
+        ...
+
+
+class Suppression(Model):
+    """One address that gets no mail until `expires`; `reason` is a machine word such as hard_bounce."""
+
+    address: str
+    reason: str
+    at: AwareDatetime
+    expires: AwareDatetime
+
+
+class Listing(NamedTuple):
+    """Some of the list in the order of the addresses, and the address to go on behind (None: that was all)."""
+
+    items: tuple[Suppression, ...]
+    next: str | None
+
+
+def folded(address: str) -> str:
+    """The form an address is listed under."""
+    return address.strip().lower()
+
+
+@dataclass
+class Suppressions:
+    """The list in one store, with what this process remembers of it for SECONDS."""
+
+    values: Values
+    _single: dict[str, Suppression | None] = field(default_factory=dict)
+    _all: dict[str, bytes] | None = None
+    _since: datetime | None = None
+    _long: datetime | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    # -------------------------------------------------------------------------------------------- the list itself
+
+    async def add(self, address: str, reason: str, at: datetime, lifetime: timedelta | None = None) -> Suppression:
+        """Put an address on the list; one that is there stays until the later of both ends, with the newer reason."""
+        email = folded(address)
+        new = Suppression(address=email, reason=reason, at=at, expires=at + (lifetime or LIFETIME))
+        for _ in range(_TRIES):
+            known = await self.values.read(PREFIX + email)
+            old = _parsed(known[0]) if known else None
+            chosen = new if old is None or old.at <= new.at else old
+            expires = max(new.expires, old.expires) if old else new.expires
+            chosen = chosen.model_copy(update={"expires": expires})
+            value = chosen.model_dump_json().encode()
+            if chosen == old or await self.values.write(PREFIX + email, value, known[1] if known else None):
+                break
+        self._forget()
+        return chosen
+
+    async def learn(self, report: Report) -> Suppression | None:
+        """What a delivery report teaches: hard bounces and the provider's own suppressions; None: nothing."""
+        lifetime = LIFETIMES.get(report.status)
+        if lifetime is None:
+            return None
+        return await self.add(report.recipient, report.reason or report.status.value, report.at, lifetime)
+
+    async def remove(self, address: str) -> bool:
+        """Take an address off the list; False when it was not on it."""
+        key = PREFIX + folded(address)
+        removed = False
+        for _ in range(_TRIES):
+            known = await self.values.read(key)
+            if known is None:
+                break
+            removed = await self.values.remove(key, known[1])
+            if removed:
+                break
+        self._forget()
+        return removed
+
+    async def get(self, address: str, now: datetime) -> Suppression | None:
+        """What is known of one address; an expired entry counts as absent and is deleted."""
+        key = PREFIX + folded(address)
+        known = await self.values.read(key)
+        found = _parsed(known[0]) if known else None
+        if known and (found is None or found.expires <= now):
+            await self.values.remove(key, known[1])
+            return None
+        return found
+
+    async def list(self, now: datetime, after: str = "", limit: int = 100) -> Listing:
+        """One page of what is in force, behind the address `after`; expired entries on it are deleted."""
+        page = await self.values.scan(PREFIX, PREFIX + after if after else "", limit)
+        items = await self._in_force(page, now)
+        return Listing(tuple(items), page[-1].key.removeprefix(PREFIX) if len(page) >= limit else None)
+
+    async def purge(self, now: datetime) -> int:
+        """Delete every expired entry; how many."""
+        after, count = "", 0
+        while page := await self.values.scan(PREFIX, after, _PAGE):
+            count += len(page) - len(await self._in_force(page, now))
+            after = page[-1].key
+        return count
+
+    async def _in_force(self, page: Sequence[Value], now: datetime) -> Sequence[Suppression]:
+        found = []
+        for value in page:
+            one = _parsed(value.value)
+            if one is not None and one.expires > now:
+                found.append(one)
+            else:
+                await self.values.remove(value.key, value.version)
+        return found
+
+    # ------------------------------------------------------------------------------------------- before sending
+
+    async def check(self, addresses: Iterable[str], now: datetime) -> dict[str, Suppression]:
+        """Which of these addresses get no mail, by their folded form; an answer may be SECONDS old."""
+        wanted = {folded(address) for address in addresses}
+        async with self._lock:
+            if self._since is None or not timedelta(0) <= now - self._since < SECONDS:
+                self._forget()
+                self._since = now
+            if self._all is None and len(self._single.keys() | wanted) > FEW:
+                await self._snapshot(now)
+            found = {email: await self._one(email, now) for email in wanted}
+        return {email: one for email, one in found.items() if one is not None and one.expires > now}
+
+    async def _one(self, email: str, now: datetime) -> Suppression | None:
+        if self._all is not None:
+            return _parsed(self._all[email]) if email in self._all else None
+        if email not in self._single:
+            if len(self._single) >= MOST:
+                self._single.clear()
+            self._single[email] = await self.get(email, now)
+        return self._single[email]
+
+    async def _snapshot(self, now: datetime) -> None:
+        """Read the whole list; not again for an hour when it is too long to keep."""
+        if self._long is not None and timedelta(0) <= now - self._long < TOO_LONG:
+            return
+        found: dict[str, bytes] = {}
+        after = ""
+        while page := await self.values.scan(PREFIX, after, _PAGE):
+            found |= {value.key.removeprefix(PREFIX): value.value for value in page}
+            if len(found) > MOST:
+                self._long = now
+                return
+            after = page[-1].key
+            if len(page) < _PAGE:
+                break
+        self._all, self._long = found, None
+
+    def _forget(self) -> None:
+        self._all = None
+        self._since = None
+        self._single.clear()
+
+
+def _parsed(value: bytes) -> Suppression | None:
+    try:
+        return Suppression.model_validate_json(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,142 @@
+"""The suppression list: what is added is found until it ends, whoever asks, and asking stays cheap."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from gateway import suppressions
+from gateway.ledger import Report
+from gateway.message import Status
+from gateway.suppressions import FEW, LIFETIME, LIFETIMES, PREFIX, SECONDS, Suppression, Suppressions
+from tests.factories import NOW
+from tests.values import MemoryValues
+
+LATER = NOW + SECONDS
+
+
+@pytest.fixture
+def values() -> MemoryValues:
+    """An empty store."""
+    return MemoryValues()
+
+
+@pytest.fixture
+def known(values: MemoryValues) -> Suppressions:
+    """The list of one process."""
+    return Suppressions(values)
+
+
+def report(status: Status, recipient: str = "ann@example.com", reason: str = "") -> Report:
+    """A provider's word."""
+    return Report(operation="o", recipient=recipient, status=status, at=NOW, reason=reason)
+
+
+async def test_an_address_is_found_in_any_case_until_it_expires(known: Suppressions) -> None:
+    """An end that has come counts as absent."""
+    added = await known.add("Ann@Example.com", "hard_bounce", NOW)
+    expected = Suppression(address="ann@example.com", reason="hard_bounce", at=NOW, expires=NOW + LIFETIME)
+    assert added == expected
+    assert await known.check(["ANN@example.com", "bob@example.com"], NOW) == {"ann@example.com": expected}
+    assert await known.get("ann@EXAMPLE.com", NOW) == expected
+    assert await known.check(["ann@example.com"], NOW + LIFETIME) == {}
+
+
+async def test_an_expired_entry_is_deleted_when_it_is_met(known: Suppressions, values: MemoryValues) -> None:
+    """By a look at it, by a page of the list, by the purge."""
+    for look in (known.get("ann@example.com", LATER), known.list(LATER), known.purge(LATER)):
+        await known.add("ann@example.com", "hard_bounce", NOW, SECONDS)
+        assert list(values.values) == [f"{PREFIX}ann@example.com"]
+        await look
+        assert values.values == {}
+
+
+async def test_an_address_that_bounces_again_stays_longer(known: Suppressions) -> None:
+    """The later end wins, and the newer reason; an old report that comes late shortens nothing."""
+    await known.add("ann@example.com", "hard_bounce", NOW, timedelta(days=90))
+    await known.add("ann@example.com", "suppressed_by_provider", LATER, timedelta(days=14))
+    late = await known.add("ann@example.com", "manual", NOW - SECONDS, timedelta(days=1))
+    assert (late.reason, late.at, late.expires) == ("suppressed_by_provider", LATER, NOW + timedelta(days=90))
+    assert await known.get("ann@example.com", NOW) == late
+
+
+async def test_two_that_add_at_once_both_win(known: Suppressions, values: MemoryValues) -> None:
+    """A lost compare-and-set reads again."""
+    await known.add("ann@example.com", "hard_bounce", NOW)
+    values.rivals = 3
+    await known.add("ann@example.com", "manual", LATER)
+    assert (await known.list(NOW)).items[0].reason == "manual"
+
+
+async def test_an_address_can_be_taken_off(known: Suppressions) -> None:
+    """This process forgets it at once."""
+    await known.add("ann@example.com", "hard_bounce", NOW)
+    assert len(await known.check(["ann@example.com"], NOW)) == 1
+    assert await known.remove(" Ann@example.com") is True
+    assert await known.remove("ann@example.com") is False
+    assert await known.check(["ann@example.com"], NOW) == {}
+
+
+async def test_the_list_comes_in_pages_in_the_order_of_addresses(known: Suppressions) -> None:
+    """Each page says behind which address the next one begins."""
+    for name in "cab":
+        await known.add(f"{name}@example.com", "hard_bounce", NOW)
+    first = await known.list(NOW, limit=2)
+    rest = await known.list(NOW, first.next or "", limit=2)
+    assert [one.address[0] for one in (*first.items, *rest.items)] == ["a", "b", "c"]
+    assert (first.next, rest.next) == ("b@example.com", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "lasts"), [(Status.BOUNCED, LIFETIMES[Status.BOUNCED]), (Status.SUPPRESSED, timedelta(days=14))]
+)
+async def test_reports_of_bounces_and_suppressions_are_learnt(
+    known: Suppressions, status: Status, lasts: timedelta
+) -> None:
+    """With the report's time and reason."""
+    learnt = await known.learn(report(status, reason="why"))
+    assert learnt == Suppression(address="ann@example.com", reason="why", at=NOW, expires=NOW + lasts)
+
+
+@pytest.mark.parametrize("status", [Status.DELIVERED, Status.FAILED])
+async def test_other_reports_teach_nothing(known: Suppressions, values: MemoryValues, status: Status) -> None:
+    """A full mailbox or a spam filter says nothing about the address."""
+    assert await known.learn(report(status)) is None
+    assert values.values == {}
+
+
+async def test_what_another_process_adds_is_seen_after_a_minute(known: Suppressions, values: MemoryValues) -> None:
+    """An answer may be SECONDS old, and no older."""
+    assert await known.check(["ann@example.com"], NOW) == {}
+    await Suppressions(values).add("ann@example.com", "hard_bounce", NOW)
+    assert await known.check(["ann@example.com"], LATER - timedelta(microseconds=1)) == {}
+    assert list(await known.check(["ann@example.com"], LATER)) == ["ann@example.com"]
+
+
+async def test_a_few_addresses_cost_one_read_each_and_a_storm_one_scan_a_minute(
+    known: Suppressions, values: MemoryValues
+) -> None:
+    """Not one call for each message."""
+    await known.add("one@example.com", "hard_bounce", NOW)
+    values.calls.clear()
+    for _ in range(3):
+        await known.check(["ann@example.com"], NOW)
+    assert values.calls == {"read": 1}
+    found = [await known.check([f"{name}@example.com" for name in (number, "one")], NOW) for number in range(1000)]
+    assert all(list(each) == ["one@example.com"] for each in found)
+    assert values.calls["scan"] == 1
+    assert values.calls["read"] <= FEW
+
+
+async def test_a_list_too_long_to_keep_is_read_address_by_address(
+    known: Suppressions, values: MemoryValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody tries to take a snapshot of it for every message."""
+    monkeypatch.setattr(suppressions, "MOST", 20)
+    for number in range(30):
+        await known.add(f"{number}@example.com", "hard_bounce", NOW)
+    for minute in range(3):
+        names = [f"{number}@example.com" for number in range(40)]
+        assert len(await known.check(names, NOW + minute * SECONDS)) == 30
+    assert values.calls["scan"] == 1
