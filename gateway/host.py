@@ -17,8 +17,10 @@ import uvicorn
 
 from gateway import captured, wiring
 from gateway.ledger import Due
+from gateway.listener import Listener, Queues
 from gateway.settings import Settings
 from gateway.telemetry import ERROR, log
+from gateway.triggers import Desk
 from gateway.wiring import Gateway
 
 CONCURRENCY = 64
@@ -94,7 +96,10 @@ async def _every(seconds: float, event: str, work: Callable[[], Awaitable[int]])
 async def working(gateway: Gateway) -> AsyncIterator[None]:
     """Doorbells and timers run for the length of the block."""
     deliveries = Deliveries(gateway)
+    store = gateway.store
+    listening = [Listener(store, Desk(gateway)).run()] if isinstance(store, Queues) else []
     tasks = [
+        *map(asyncio.create_task, listening),
         asyncio.create_task(deliveries.run()),
         asyncio.create_task(_every(SWEEP_SECONDS, "swept", gateway.upkeep.sweep)),
         asyncio.create_task(_every(PURGE_SECONDS, "purged", gateway.upkeep.purge)),

@@ -23,7 +23,7 @@ from gateway.stores.azure_blobs import Blobs
 from gateway.stores.azure_captured import Mails
 from gateway.stores.azure_messages import Messages
 from gateway.stores.azure_purge import Retention
-from gateway.stores.azure_queues import Queues
+from gateway.stores.azure_queues import Queues, Taken
 from gateway.stores.azure_rest import Rest
 from gateway.stores.azure_shared import Shared
 from gateway.stores.azure_tables import Table
@@ -174,6 +174,14 @@ class AzureStore:
     async def blob(self, container: str, name: str) -> bytes | None:
         """Any blob of the account."""
         return await Blobs(self._rest, container).get(name)
+
+    async def take(self, queue: str, most: int, hidden: timedelta) -> Sequence[Taken]:
+        """Some messages of any queue, out of others' sight for a while."""
+        return await self._queues.take(queue, most, round(hidden.total_seconds()))
+
+    async def done(self, queue: str, taken: Taken) -> None:
+        """A message that was dealt with goes."""
+        await self._queues.delete(queue, taken)
 
     async def put_back(self, queue: str, text: str, delay: timedelta) -> None:
         """A message that is seen after a while."""

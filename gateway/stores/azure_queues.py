@@ -25,11 +25,12 @@ _MESSAGE = re.compile(r"<QueueMessage>(.*?)</QueueMessage>", re.DOTALL)
 
 
 class Taken(NamedTuple):
-    """A message that nobody else sees for a while; `id` and `receipt` delete it."""
+    """A message that nobody else sees for a while; `id` and `receipt` delete it, it was taken `times` often."""
 
     id: str
     receipt: str
     text: str
+    times: int = 1
 
 
 class Queues:
@@ -76,7 +77,8 @@ def _taken(part: str) -> Taken:
     fields = (re.search(f"<{name}>(.*?)</{name}>", part, re.DOTALL) for name in ("MessageId", "PopReceipt"))
     id, receipt = (html.unescape(found.group(1)) if found else "" for found in fields)
     text = re.search(r"<MessageText>(.*?)</MessageText>", part, re.DOTALL)
-    return Taken(id, receipt, plain(html.unescape(text.group(1)) if text else ""))
+    count = re.search(r"<DequeueCount>(\d+)</DequeueCount>", part)
+    return Taken(id, receipt, plain(html.unescape(text.group(1)) if text else ""), int(count.group(1)) if count else 1)
 
 
 def plain(text: str) -> str:

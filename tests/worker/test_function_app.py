@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway import asgi
+from gateway import asgi, triggers
 from tests.worker import messages
 from tests.worker.apps import echo, mirror, respond
 from tests.worker.caller import Caller
@@ -35,15 +35,28 @@ async def caller(worker: Worker) -> AsyncIterator[Caller]:
 
 
 async def test_the_worker_finds_exactly_these_functions(worker: Worker) -> None:
-    """One HTTP function for every path and every method, whose keys the gateway checks itself."""
+    """HTTP on every path and method, whose keys the gateway checks itself; every queue with its poison; a timer."""
     found = {name: function.bindings for name, function in worker.functions.items()}
 
-    assert found == {
-        "http": [
-            {"direction": "IN", "type": "httpTrigger", "name": "req", "authLevel": "ANONYMOUS", "route": "{*route}"},
-            {"direction": "OUT", "type": "http", "name": "$return"},
+    http = [
+        {"direction": "IN", "type": "httpTrigger", "name": "req", "authLevel": "ANONYMOUS", "route": "{*route}"},
+        {"direction": "OUT", "type": "http", "name": "$return"},
+    ]
+    timer = {"direction": "IN", "type": "timerTrigger", "name": "timer", "schedule": "0 * * * * *"}
+    queues = {
+        f"{name}{poison}".replace("-", "_"): [
+            {
+                "direction": "IN",
+                "type": "queueTrigger",
+                "name": "msg",
+                "queueName": f"{name}{poison}",
+                "connection": "AzureWebJobsStorage",
+            }
         ]
+        for name in triggers.QUEUES
+        for poison in ("", triggers.POISON)
     }
+    assert found == {"http": http, "sweep": [timer], **queues}
 
 
 def test_the_switchboard_has_no_logic() -> None:

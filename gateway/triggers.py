@@ -1,0 +1,131 @@
+"""What the Functions host calls beside HTTP: a queue message or a timer comes in, one piece of work is done.
+
+An exception makes the host try again after `visibilityTimeout`, five times, and then move the message to the queue's
+poison queue. So what the ledger knows may raise. What comes from a poison queue may not, since the host would leave it
+there unseen: whatever cannot be dealt with yet goes back into that queue, to be looked at later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gateway import telemetry, wiring
+from gateway.clock import wall_clock
+from gateway.errors import Rejected
+from gateway.message import OPEN, Priority
+from gateway.queues import Account, Intake, readable
+from gateway.telemetry import ERROR, WARNING, log
+from gateway.wiring import Gateway
+
+POISON = "-poison"
+QUEUES = ("notifications", "outbox", "outbox-high", "delivery-reports")
+"""Every queue with a trigger; each has a poison queue with one too."""
+
+PAUSE = timedelta(minutes=1)
+"""Before a doorbell that crashed five times is rung again."""
+
+LATER = timedelta(minutes=10)
+"""Before a poison message is looked at again: storage may be back by then, and the configuration mended."""
+
+
+async def on_queue(queue: str, body: bytes, message: str, trace: str) -> None:
+    """Deal with one message of a queue; `message` is the queue's id for it, `trace` the host's trace parent."""
+    telemetry.trace(trace)
+    if not queue.endswith(POISON):
+        await Desk(await wiring.gateway()).take(queue, body, message)
+        return
+    try:
+        await Desk(await wiring.gateway()).take_poisoned(queue.removesuffix(POISON), body)
+    except Exception as error:
+        log("poison_waits", ERROR, queue=queue, error=error)
+        await _put_back(queue, body)
+
+
+async def on_timer(trace: str, *, late: bool) -> None:
+    """Ring what is due, purge, and say what waits; `late`: the host missed a run."""
+    telemetry.trace(trace)
+    if late:
+        log("timer_late", WARNING)
+    gateway = await wiring.gateway()
+    await gateway.upkeep.round(Desk(gateway).poison)
+
+
+async def _put_back(queue: str, body: bytes) -> None:
+    """Through a store of its own: what is broken may be the configuration that the gateway is built from."""
+    store = await wiring.storage()
+    try:
+        await store.put_back(queue, readable(body), LATER)
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where queue messages are dealt with."""
+
+    gateway: Gateway
+
+    async def take(self, queue: str, body: bytes, message: str) -> None:
+        """A message for the first time, or again after a crash."""
+        work: dict[str, Callable[[bytes, str], Awaitable[None]]] = {
+            "notifications": self.intake.take,
+            "outbox": self._ring,
+            "outbox-high": self._ring,
+            "delivery-reports": self._report,
+        }
+        await work[queue](body, message)
+
+    async def take_poisoned(self, queue: str, body: bytes) -> None:
+        """A message that the host gave up; a copy of it, without its id."""
+        log("poisoned", WARNING, queue=queue)
+        if queue == "notifications":
+            await self.intake.take_again(body)
+        elif queue == "delivery-reports":
+            await self._report(body, "poison")
+        else:
+            await self._ring_again(readable(body), Priority.HIGH if queue == "outbox-high" else Priority.NORMAL)
+
+    async def poison(self) -> dict[str, int]:
+        """How many messages wait in each poison queue."""
+        account = self._account
+        names = [f"{queue}{POISON}" for queue in QUEUES] if account else []
+        return {name: await account.queue_length(name) for name in names} if account else {}
+
+    @property
+    def intake(self) -> Intake:
+        """What takes notifications."""
+        gateway = self.gateway
+        return Intake(gateway.config, gateway.store, lambda: gateway.line, self._account)
+
+    @property
+    def _account(self) -> Account | None:
+        return self.gateway.store if isinstance(self.gateway.store, Account) else None
+
+    async def _ring(self, body: bytes, _: str) -> None:
+        await self.gateway.delivery.deliver(readable(body))
+
+    async def _ring_again(self, message: str, priority: Priority) -> None:
+        """The ledger knows whether there is anything left to do."""
+        entry = await self.gateway.store.get(message.rpartition("-")[0])
+        states = entry.messages if entry else ()
+        if any(state.id == message and state.status in OPEN for state in states):
+            now = wall_clock()
+            await self.gateway.store.ring(message, priority, now + PAUSE, now)
+
+    async def _report(self, body: bytes, message: str) -> None:
+        from gateway import reports
+
+        text = readable(body)
+        try:
+            found = reports.parse(text)
+        except reports.Unreadable:
+            refusal = Rejected(400, "unreadable_report", "This is no delivery report of Event Grid.")
+            await self.intake.bury(text, refusal, message)
+            return
+        for report in found:
+            known = await self.gateway.store.report(report)
+            # One resource may send for several systems, and then reports on the mails of all.
+            event = report.status if known else "report_foreign"
+            log(event, message=known, reason=report.reason, operation=report.operation)
