@@ -37,10 +37,10 @@ class _Part(NamedTuple):
     body: bytes
 
 
-def build(message: Message) -> bytes:
-    """The whole mail; blind copies are not in it."""
+def build(message: Message, *, blind: bool = False) -> bytes:
+    """The whole mail; blind copies are only in it for a provider who takes them from there and removes them."""
     root = _root(message)
-    lines = [*_headers(message), "MIME-Version: 1.0", *root.headers]
+    lines = [*_headers(message, blind=blind), "MIME-Version: 1.0", *root.headers]
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + root.body
 
 
@@ -59,9 +59,10 @@ def message_id(message: Message) -> str:
     return f"<{left or '0'}@{domain or 'localhost'}>"
 
 
-def _headers(message: Message) -> Iterator[str]:
+def _headers(message: Message, *, blind: bool) -> Iterator[str]:
     yield _mailboxes("From", (message.from_,))
-    for name, addresses in (("To", message.to), ("Cc", message.cc), ("Reply-To", message.reply_to)):
+    bcc = message.bcc if blind else ()
+    for name, addresses in (("To", message.to), ("Cc", message.cc), ("Bcc", bcc), ("Reply-To", message.reply_to)):
         if addresses:
             yield _mailboxes(name, addresses)
     yield _text("Subject", one_line(message.subject))
