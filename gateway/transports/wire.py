@@ -87,8 +87,10 @@ def lost(detail: str) -> TransportError:
 
 
 def _data(request: HttpRequest) -> Any:
-    text = request.content
-    return BytesIO(text.encode()) if isinstance(text, str) and len(text) > _LARGE else text
+    content = request.content
+    if not isinstance(content, str | bytes) or len(content) <= _LARGE:
+        return content
+    return BytesIO(content.encode() if isinstance(content, str) else content)
 
 
 def _proxy(endpoint: URL) -> str | None:
