@@ -105,6 +105,8 @@ class Reason(StrEnum):
     """The worker that held the message ended without settling it."""
     NOT_FOUND = "not_found"
     """The provider does not know the submission, so it was never accepted."""
+    PENDING = "pending"
+    """The provider was told to send it, and nothing shows yet whether it did."""
     DROPPED = "dropped"
     """The provider accepted the message and later said that it failed."""
     UNKNOWN_OUTCOME = "unknown_outcome"
