@@ -38,6 +38,16 @@ def random_id() -> str:
     return str(uuid.uuid4())
 
 
+def operation_id(message: str) -> str:
+    """A message's first provider key.
+
+    It ends as the notification's id does, so that a store by partitions finds the message from this key alone.
+    """
+    key = str(uuid.uuid5(NAMESPACE, message))
+    end = message.rpartition("-")[0][-1:].lower()
+    return key[:-1] + end if end in set("0123456789abcdef") else key
+
+
 @dataclass(frozen=True)
 class Accepted:
     """What a caller is told: the notifications' ids, and whether an earlier call had made them."""
@@ -152,7 +162,7 @@ class Line:
         return Message(
             id=id,
             notification=notification_id,
-            operation_id=str(uuid.uuid5(NAMESPACE, id)),
+            operation_id=operation_id(id),
             source=source,
             sender=target.sender,
             transport=sender.way_out(production=self.production),

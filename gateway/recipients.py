@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
 from gateway.address import Address
-from gateway.ledger import RecipientState, Report
+from gateway.ledger import Claim, MessageState, RecipientState, Report, Settlement
 from gateway.message import WORST_FIRST, Status
 
 Heard = Mapping[str, tuple[RecipientState, ...]]
@@ -22,8 +23,8 @@ Heard = Mapping[str, tuple[RecipientState, ...]]
 LISTENING = frozenset({Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.SUPPRESSED, Status.UNKNOWN})
 """Where a report decides the status: the provider has the message, or may have it.
 
-An open message is decided when it settles. `failed` is the worst word already, and captured, cancelled, skipped and
-grouped were our own decisions.
+An open message is decided when it settles. What failed before the provider took it stays failed; captured, cancelled,
+skipped and grouped were our own decisions.
 """
 
 _HEARD: TypeAdapter[dict[str, tuple[RecipientState, ...]]] = TypeAdapter(dict[str, tuple[RecipientState, ...]])
@@ -59,12 +60,6 @@ def listened(heard: Heard, report: Report) -> Heard | None:
     return None if after == heard.get(operation) else {**heard, operation: after}
 
 
-def word_of(heard: Heard, operation: str, email: str) -> Status | None:
-    """What is known of one address in one submission."""
-    key = folded(email)
-    return next((state.status for state in heard.get(operation.lower(), ()) if state.email == key), None)
-
-
 def combined(recipients: Iterable[str], states: Sequence[RecipientState]) -> tuple[Status, str]:
     """The worst of the recipients' states and its reason; who was not reported on counts as sent."""
     waiting = {folded(email) for email in recipients} - {state.email for state in states}
@@ -81,8 +76,45 @@ def standing(
     return combined(recipients, states) if states and status in LISTENING else (status, reason)
 
 
+class News(NamedTuple):
+    """What a report changes: what is known of the recipients, the message's status and why, and a word for its history.
+
+    The word is "" when the recipient's status stays what it was.
+    """
+
+    heard: Heard
+    status: Status
+    reason: str
+    word: str
+
+
+def news(report: Report, heard: Heard, operation: str, message: MessageState, more: Iterable[str]) -> News | None:
+    """What a report changes for a message whose current submission is `operation`; None: nothing.
+
+    `more` are the message's recipients beside `to`.
+    """
+    after = listened(heard, report)
+    if after is None:
+        return None
+    told, email = report.operation.lower(), folded(report.recipient)
+    before, now = ({state.email: state.status for state in each.get(told, ())}.get(email) for each in (heard, after))
+    addresses = (*(address.email for address in message.to), *more)
+    status, reason = message.status, message.reason
+    states = after.get(operation, ())
+    if states and (status in LISTENING or (status, reason) == combined(addresses, heard.get(operation, ()))):
+        status, reason = combined(addresses, states)
+    return News(after, status, reason, "" if before == now else report.status.value)
+
+
+def in_doubt(claim: Claim, word: Settlement, status: Status) -> bool:
+    """Whether an attempt may have been accepted without our knowing, after this settlement that led to `status`."""
+    if status != word.status:  # reports prove that it was accepted
+        return False
+    return claim.unresolved if word.untried else word.unresolved
+
+
 def others(cc: Iterable[Address], bcc: Iterable[Address]) -> tuple[str, ...]:
-    """The addresses beside `to`, as a row keeps them."""
+    """The recipients beside `to`, as a row keeps them."""
     return tuple(dict.fromkeys(folded(address.email) for address in (*cc, *bcc)))
 
 

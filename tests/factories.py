@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from gateway.address import Address
 from gateway.ledger import Entry
 from gateway.message import Attachment, Message
+from gateway.stores.azure_rows import partition
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """The moment most tests happen at."""
@@ -30,7 +31,8 @@ def make_message(**overrides: Any) -> Message:
     values: dict[str, Any] = {
         "id": identity,
         "notification": notification,
-        "operation_id": str(uuid5(NAMESPACE_URL, identity)),
+        # It ends in its notification's partition, as those that the pipeline makes.
+        "operation_id": str(uuid5(NAMESPACE_URL, identity))[:-1] + partition(notification),
         "source": "contact",
         "sender": "noreply",
         "transport": "capture",

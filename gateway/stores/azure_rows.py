@@ -7,6 +7,7 @@ notification changes in one transaction. Row keys, which sort by character:
     n|<notification>|<number>     a message: what changes, and its content if that is small (c0, c1, …)
     due|<time>|<message>          an open message, at the time it must be looked at
     end|<time>|<message>          a final message whose content is still there, at the time it became final
+    o|<operation id>              whose submission it was: the message's id
     t|<time>|<notification>|      the list, both turned round so that the newest comes first: source, own status,
                                   and each message's status (s1, s2, …)
 
@@ -17,17 +18,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel
-
-from gateway.address import Address
-from gateway.ledger import Entry, Event, MessageState
-from gateway.message import OPEN, WORST_FIRST, Message, Priority, Status
+from gateway.ledger import Entry
+from gateway.message import OPEN, WORST_FIRST, Status
 
 Row = Mapping[str, Any]
 
@@ -54,7 +52,6 @@ HISTORY = 30_000
 
 _LONGEST_ID = 100
 """Bytes of a notification's id: keys end at 1 KiB in UTF-16, and some hold the id encoded."""
-_SHOWN_CHUNKS = 10
 
 
 def stamp(at: datetime) -> str:
@@ -130,6 +127,11 @@ def pointer(kind: str, at: str, message: str) -> str:
     return f"{kind}|{at}|{safe(message)}"
 
 
+def operation_row(operation: str) -> str:
+    """The key of an operation id's row."""
+    return f"o|{safe(operation)}"
+
+
 def chunks(name: str, content: bytes) -> dict[str, Any]:
     """Bytes as binary properties: name0, name1 and so on."""
     columns: dict[str, Any] = {}
@@ -156,30 +158,17 @@ def with_line(history: str, added: str) -> str:
     """The history with a line more; one that grew too long loses a quarter, but never its first line."""
     if len(history) + len(added) <= HISTORY:
         return history + added
-    lines = [json.dumps(event) + "," for event in _lines(history)]
+    kept = [json.dumps(event) + "," for event in lines(history)]
     excess = len(history) - HISTORY * 3 // 4
-    while len(lines) > 2 and excess > 0:
-        excess -= len(lines.pop(1))
-    return "".join(lines) + added
+    while len(kept) > 2 and excess > 0:
+        excess -= len(kept.pop(1))
+    return "".join(kept) + added
 
 
-def _lines(history: str) -> list[Any]:
-    lines: list[Any] = json.loads(f"[{history.removesuffix(',')}]")
-    return lines
-
-
-class Shown(BaseModel):
-    """What of a message never changes and is shown without its content."""
-
-    sender: str
-    priority: Priority
-    to: tuple[Address, ...]
-
-
-def notification_columns(entry: Entry, write: str) -> dict[str, Any]:
-    """The notification's row; `write` tells whose write it was."""
-    facts = entry.model_dump_json(exclude={"messages"}, exclude_defaults=True).encode()
-    return {"v": SCHEMA, "write": write, **chunks("shown", facts)}
+def lines(history: str) -> list[Any]:
+    """A history's events as `line` was given them."""
+    found: list[Any] = json.loads(f"[{history.removesuffix(',')}]")
+    return found
 
 
 def list_row(entry: Entry) -> str:
@@ -214,57 +203,6 @@ def ended(row: Row) -> bool:
 
 def _statuses(row: Row) -> set[str]:
     return {text for name, text in row.items() if name == "own" or (name[0] == "s" and name[1:].isdigit())}
-
-
-def message_columns(message: Message, state: MessageState | None, listed: str) -> dict[str, Any]:
-    """A new message's row, without its content; it is queued, unless the entry says where it stands."""
-    shown = Shown(sender=message.sender, priority=message.priority, to=message.to)
-    return {
-        "v": SCHEMA,
-        "status": (state.status if state else Status.QUEUED).value,
-        "reason": state.reason if state else "",
-        "attempts": 0,
-        "unresolved": False,
-        "facts": "{}",
-        "history": "",
-        "listed": listed,
-        **chunks("shown", shown.model_dump_json().encode()),
-    }
-
-
-SHOWN = ",".join(
-    ["RowKey", "status", "reason", "attempts", "history", *(f"shown{number}" for number in range(_SHOWN_CHUNKS))]
-)
-"""The columns `entry_of` reads."""
-
-
-def entry_of(rows: Sequence[Row]) -> Entry:
-    """A notification from its row and its messages' rows, in the order of their keys."""
-    entry = Entry.model_validate_json(joined("shown", rows[0]))
-    messages = [(f"{entry.id}-{int(row['RowKey'].rpartition('|')[2])}", row) for row in rows[1:]]
-    events = [event for id, row in messages for event in _events(id, row)]
-    accepted = Event(at=entry.created, event="accepted")
-    history = (accepted, *sorted((*entry.history, *events), key=lambda event: event.at))
-    return entry.model_copy(update={"messages": tuple(_state(*message) for message in messages), "history": history})
-
-
-def _state(id: str, row: Row) -> MessageState:
-    shown = Shown.model_validate_json(joined("shown", row))
-    return MessageState(
-        id=id,
-        to=shown.to,
-        sender=shown.sender,
-        status=Status(row["status"]),
-        reason=row["reason"],
-        attempts=row["attempts"],
-    )
-
-
-def _events(message: str, row: Row) -> list[Event]:
-    return [
-        Event(at=moment(at), event=event, message=message, reason=reason)
-        for at, event, reason in _lines(row["history"])
-    ]
 
 
 def is_open(status: str) -> bool:

@@ -41,8 +41,12 @@ LATEST = "SELECT seq, at, content FROM captured WHERE seq < ? ORDER BY seq DESC 
 CAPTURED_ONE = "SELECT seq, at, content FROM captured WHERE message = ? ORDER BY seq LIMIT 1"
 END = 2**63 - 1
 """Behind every number SQLite gives a row."""
-PUT = "INSERT INTO blobs (name, content) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
-CREATE = "INSERT INTO state (key, value, version) VALUES (?, ?, 1) ON CONFLICT (key) DO NOTHING"
+PUT = """
+INSERT INTO blobs (name, content, at) VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+ON CONFLICT (name) DO NOTHING
+"""
+# A version begins anywhere, so that one from before a `remove` never fits what was written after it.
+CREATE = "INSERT INTO state (key, value, version) VALUES (?, ?, random() / 2) ON CONFLICT (key) DO NOTHING"
 REPLACE = "UPDATE state SET value = ?, version = version + 1 WHERE key = ? AND version = ?"
 
 
@@ -108,9 +112,10 @@ class SqliteStore:
         )
         if row is None:
             return None
-        until, content, attempts, unresolved, submitted, reason, facts = row
+        until, content, attempts, unresolved, submitted, reason, facts, operation, claims = row
+        found = Message.model_validate_json(content)
         return Claim(
-            message=Message.model_validate_json(content),
+            message=found.model_copy(update={"operation_id": operation}) if operation else found,
             owner=owner,
             attempt=attempts + 1,
             until=moment(until),
@@ -118,7 +123,7 @@ class SqliteStore:
             submitted=moment(submitted) if unresolved else None,
             last_reason=reason,
             facts=json.loads(facts),
-            version=str(attempts + 1),
+            version=str(claims + 1),
         )
 
     async def record(self, claim: Claim, facts: dict[str, str]) -> Claim | None:
@@ -130,7 +135,7 @@ class SqliteStore:
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
         """End the claim with a word."""
         fence = _fence(claim)
-        return await self._writer.do(lambda connection: messages_table.settle(connection, fence, settlement))
+        return await self._writer.do(lambda connection: messages_table.settle(connection, fence, claim, settlement))
 
     async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:
         """Ring in this process; `now` is for stores that can only say "in so many seconds"."""
@@ -219,6 +224,7 @@ class SqliteStore:
         return (
             await self._repeat(retention.purge_ledger, ledger)
             + await self._repeat(retention.purge_bodies, bodies)
+            + await self._repeat(retention.purge_blobs, ledger)
             + await self._repeat(retention.purge_captured, captured)
         )
 
@@ -234,8 +240,8 @@ def _select(statement: str, *values: object) -> Callable[[Connection], builtins.
 
 
 def _fence(claim: Claim) -> tuple[Any, ...]:
-    """What must still be so for the claim to hold, in the order FENCE binds it."""
-    return (*(message_key(claim.message.id) or ()), claim.owner, claim.attempt)
+    """What must still be so for the claim to hold, in the order HELD binds it."""
+    return (*(message_key(claim.message.id) or ()), claim.owner, int(claim.version))
 
 
 def _captured(row: tuple[Any, ...]) -> Captured:

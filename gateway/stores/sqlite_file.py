@@ -2,13 +2,14 @@
 
     notifications  one row each; `facts` is the entry as JSON without its messages, `own` as in Entry
     messages       what changes about a message; open while `due` is set, `ended` when it became final
+    superseded     operation ids that an operator has replaced
     shown          what an Entry is made of, a row for each message
     bodies         a message's content, apart, so that a change of state never rewrites it
     captured       what the capture transport kept
-    blobs, state   named contents, and small values with a version for compare-and-set
+    blobs, state   named contents (`at` by SQLite's own clock), and small values with a version for compare-and-set
 
 Times are microseconds since 1970 in UTC. Rows lie in the order they were written, so that writes that come together
-touch few pages; the one index in random order is that of the notifications' ids.
+touch few pages; only the notifications' ids and the operation ids have an index in random order.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from time import monotonic, sleep
 
 from gateway.errors import ConfigurationError, Problem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CHECKPOINT_PAGES = 4000
 """The write-ahead log is copied into the file every 16 MB; SQLite's 4 MB would copy hot pages four times as often."""
@@ -53,14 +54,14 @@ CREATE TABLE messages (
     provider_id TEXT NOT NULL DEFAULT '',
     facts TEXT NOT NULL DEFAULT '{}',
     history TEXT NOT NULL DEFAULT '',
+    claims INTEGER NOT NULL DEFAULT 0,
+    operation_id TEXT NOT NULL DEFAULT '',
+    others TEXT NOT NULL DEFAULT '[]',
+    reports TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (notification, number)
 ) WITHOUT ROWID;
-CREATE VIEW shown AS
-    SELECT n.seq, n.id, n.created, n.facts, m.number, m.status, m.reason, m.attempts, m.sender, m.recipients, m.history
-    FROM notifications AS n LEFT JOIN messages AS m ON m.notification = n.seq;
 CREATE INDEX messages_due ON messages (due) WHERE due IS NOT NULL;
 CREATE INDEX messages_ended ON messages (ended) WHERE ended IS NOT NULL AND body IS NOT NULL;
-CREATE INDEX messages_provider_id ON messages (provider_id) WHERE provider_id <> '';
 CREATE TABLE bodies (seq INTEGER PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE captured (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -70,9 +71,44 @@ CREATE TABLE captured (
 );
 CREATE INDEX captured_message ON captured (message);
 CREATE INDEX captured_at ON captured (at);
-CREATE TABLE blobs (seq INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE blobs (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    content BLOB NOT NULL,
+    at INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+SINCE_2 = """
+CREATE VIEW shown AS
+    SELECT n.seq, n.id, n.created, n.facts, m.number, m.status, m.reason, m.attempts, m.sender, m.recipients, m.history,
+        m.operation_id, m.reports
+    FROM notifications AS n LEFT JOIN messages AS m ON m.notification = n.seq;
+CREATE INDEX messages_operation ON messages (operation_id) WHERE operation_id <> '';
+CREATE TABLE superseded (operation_id TEXT PRIMARY KEY, notification INTEGER NOT NULL, number INTEGER NOT NULL);
+CREATE INDEX superseded_notification ON superseded (notification);
+CREATE INDEX blobs_at ON blobs (at);
+"""
+"""What the second schema brought; the columns it added stand in SCHEMA."""
+
+FROM_1 = """
+ALTER TABLE messages ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN operation_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE messages ADD COLUMN others TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE messages ADD COLUMN reports TEXT NOT NULL DEFAULT '';
+ALTER TABLE blobs ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+UPDATE blobs SET at = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER);
+UPDATE messages SET claims = attempts;
+UPDATE messages
+SET operation_id = (SELECT json_extract(content, '$.operation_id') FROM bodies WHERE seq = body)
+WHERE body IS NOT NULL AND transport <> 'capture';
+DROP VIEW shown;
+DROP INDEX messages_provider_id;
+"""
+"""A file of the first schema becomes one of the second."""
+
+_STEPS = {0: SCHEMA + SINCE_2, 1: FROM_1 + SINCE_2}
 
 
 def connect_writer(path: Path, busy: float) -> sqlite3.Connection:
@@ -135,10 +171,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    """Make the schema, unless this or another process has done so."""
+    """Make the schema or bring an older one up to date, unless this or another process has done so."""
     connection.execute("BEGIN IMMEDIATE")
-    if _version(connection) == 0:
-        for statement in SCHEMA.split(";"):
+    if steps := _STEPS.get(_version(connection)):
+        for statement in steps.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")

@@ -10,8 +10,9 @@ from sqlite3 import Connection
 from typing import Any
 
 from gateway.errors import Reason
-from gateway.ledger import Settlement
+from gateway.ledger import Claim, Settlement
 from gateway.message import Status
+from gateway.recipients import in_doubt, loaded, standing
 from gateway.stores.sqlite_rows import Addition, MessageKey, history_line, micros, moment
 
 Row = tuple[Any, ...]
@@ -24,8 +25,9 @@ INSERT INTO notifications (id, created, source, own, facts) VALUES (?, ?, ?, ?, 
 ADD_CONTENT = "INSERT INTO bodies (content) VALUES (?)"
 ADD_MESSAGE = """
 INSERT INTO messages
-    (number, status, due, reason, sender, transport, recipients, priority, ended, notification, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (number, status, due, reason, sender, transport, recipients, others, operation_id, priority, ended, notification,
+    body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 DUE = """
@@ -35,30 +37,31 @@ WHERE m.due <= ? ORDER BY m.due LIMIT ?
 """
 
 CLAIMABLE = """
-SELECT m.notification, m.transport, m.status, m.due, b.content, m.attempts, m.unresolved, m.submitted, m.reason, m.facts
+SELECT m.notification, m.transport, m.status, m.due, b.content, m.attempts, m.unresolved, m.submitted, m.reason,
+    m.facts, m.operation_id, m.claims
 FROM notifications AS n JOIN messages AS m ON m.notification = n.seq JOIN bodies AS b ON b.seq = m.body
 WHERE n.id = ? AND m.number = ? AND m.due <= ?
 """
 CLAIM = """
 UPDATE messages
-SET status = 'sending', owner = ?, due = ?, attempts = attempts + 1, unresolved = 1,
+SET status = 'sending', owner = ?, due = ?, attempts = attempts + 1, claims = claims + 1, unresolved = 1,
     submitted = CASE WHEN unresolved THEN submitted ELSE ? END, history = history || ?
 WHERE notification = ? AND number = ?
 """
 
-# A claim still holds while nobody settled it and nobody else took the message: both statements ask that.
-RECORDED = """
-SELECT m.notification, m.number, m.facts
+# A claim still holds while nobody settled it and nobody else took the message. Its number counts, not the attempt's: a
+# claim that was no attempt gives that one back.
+HELD = """
+SELECT m.notification, m.number, m.facts, m.reports
 FROM notifications AS n JOIN messages AS m ON m.notification = n.seq
-WHERE n.id = ? AND m.number = ? AND m.status = 'sending' AND m.owner = ? AND m.attempts = ?
+WHERE n.id = ? AND m.number = ? AND m.status = 'sending' AND m.owner = ? AND m.claims = ?
 """
 RECORD = "UPDATE messages SET facts = ? WHERE notification = ? AND number = ?"
 SETTLE = """
 UPDATE messages
 SET status = ?, reason = ?, due = ?, ended = ?, unresolved = ?, owner = '', provider_id = coalesce(?, provider_id),
-    history = history || ?
-WHERE notification = (SELECT seq FROM notifications WHERE id = ?) AND number = ?
-    AND status = 'sending' AND owner = ? AND attempts = ?
+    history = history || ?, attempts = attempts - ?, facts = ?
+WHERE notification = ? AND number = ?
 """
 
 
@@ -89,24 +92,34 @@ def claim(connection: Connection, key: MessageKey, owner: str, now: int, leases:
 
 def record(connection: Connection, fence: Row, facts: dict[str, str]) -> dict[str, str] | None:
     """Merge facts under the claim; all there are now, or None when it was lost."""
-    row = connection.execute(RECORDED, fence).fetchone()
+    row = connection.execute(HELD, fence).fetchone()
     if row is None:
         return None
-    notification, number, known = row
+    notification, number, known, _ = row
     merged: dict[str, str] = json.loads(known) | facts
     connection.execute(RECORD, (json.dumps(merged), notification, number))
     return merged
 
 
-def settle(connection: Connection, fence: Row, word: Settlement) -> bool:
+def settle(connection: Connection, fence: Row, claim: Claim, word: Settlement) -> bool:
     """End the claim; False when it was lost."""
-    row = (
-        word.status.value,
-        word.reason,
+    row = connection.execute(HELD, fence).fetchone()
+    if row is None:
+        return False
+    notification, number, facts, reports = row
+    addresses = (address.email for address in claim.message.recipients)
+    states = loaded(reports).get(claim.message.operation_id.lower(), ()) if reports else ()
+    status, reason = standing(word.status, word.reason, addresses, states)
+    values = (
+        status.value,
+        reason,
         micros(word.due) if word.due else None,
         None if word.due else micros(word.at),
-        word.unresolved,
+        in_doubt(claim, word, status),
         word.provider_id or None,
         history_line(word.at, word.event, word.reason),
+        word.untried,
+        json.dumps(json.loads(facts) | word.facts) if word.facts else facts,
     )
-    return connection.execute(SETTLE, (*row, *fence)).rowcount == 1
+    connection.execute(SETTLE, (*values, notification, number))
+    return True

@@ -17,6 +17,7 @@ WHERE created < ? AND coalesce(own, '') <> 'held' AND NOT EXISTS (
 )
 LIMIT ?
 """
+OLD_BLOBS = "SELECT seq FROM blobs WHERE at < ? ORDER BY at LIMIT ?"
 OLD_CAPTURED = "SELECT seq FROM captured WHERE at < ? ORDER BY at LIMIT ?"
 
 
@@ -24,6 +25,7 @@ def purge_ledger(connection: Connection, before: int) -> int:
     """Delete notifications that ended altogether before this time."""
     rows = connection.execute(OLD_NOTIFICATIONS, (before, before, BATCH)).fetchall()
     connection.executemany("DELETE FROM bodies WHERE seq IN (SELECT body FROM messages WHERE notification = ?)", rows)
+    connection.executemany("DELETE FROM superseded WHERE notification = ?", rows)
     connection.executemany("DELETE FROM messages WHERE notification = ?", rows)
     connection.executemany("DELETE FROM notifications WHERE seq = ?", rows)
     return len(rows)
@@ -36,6 +38,13 @@ def purge_bodies(connection: Connection, before: int) -> int:
     connection.executemany(
         "UPDATE messages SET body = NULL WHERE notification = ? AND number = ?", [row[:2] for row in rows]
     )
+    return len(rows)
+
+
+def purge_blobs(connection: Connection, before: int) -> int:
+    """Delete named contents that were written before this time."""
+    rows = connection.execute(OLD_BLOBS, (before, BATCH)).fetchall()
+    connection.executemany("DELETE FROM blobs WHERE seq = ?", rows)
     return len(rows)
 
 

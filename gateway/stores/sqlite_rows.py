@@ -18,6 +18,7 @@ from gateway.address import Address
 from gateway.errors import Rejected
 from gateway.ledger import Entry, Event, MessageState
 from gateway.message import OPEN, Message, Status
+from gateway.recipients import loaded, others, reported_on
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -84,6 +85,8 @@ def _message_row(entry: Entry, message: Message, state: MessageState | None, due
         message.sender,
         message.transport,
         _ADDRESSES.dump_json(message.to).decode(),
+        json.dumps(others(message.cc, message.bcc)),
+        message.operation_id.lower() if reported_on(message.transport) else "",
         message.priority.value,
         micros(entry.created) if ended else None,
     )
@@ -108,6 +111,8 @@ class Shown(NamedTuple):
     sender: str
     recipients: str
     history: str
+    operation: str
+    reports: str
 
 
 def entries_of(rows: Iterable[tuple[Any, ...]]) -> tuple[Entry, ...]:
@@ -133,6 +138,7 @@ def _state(row: Shown) -> MessageState:
         status=Status(row.status),
         reason=row.reason,
         attempts=row.attempts,
+        recipients=loaded(row.reports).get(row.operation, ()),
     )
 
 

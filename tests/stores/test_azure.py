@@ -306,7 +306,7 @@ async def test_a_transaction_stays_below_four_megabytes(store: AzureStore) -> No
 
 async def test_more_messages_than_a_transaction_holds_are_refused_whole(store: AzureStore) -> None:
     """Nothing is written by halves."""
-    messages = make_messages(MOST_MESSAGES + 1)
+    messages = make_messages(MOST_MESSAGES + 1, transport="acs")
 
     with pytest.raises(StoreUnavailable, match="too many"):
         await store.add(make_entry(*messages), messages, NOW)
@@ -329,7 +329,7 @@ def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
     for number in range(2000):
         history = rows.with_line(history, rows.line(NOW + timedelta(seconds=number), "deferred", "]," * 3))
 
-    lines = rows._lines(history)
+    lines = rows.lines(history)
     assert len(history) <= rows.HISTORY
     assert [line[0] for line in (lines[0], lines[-1])] == [rows.stamp(NOW), rows.stamp(NOW + timedelta(seconds=1999))]
 

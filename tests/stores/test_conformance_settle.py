@@ -110,6 +110,58 @@ async def test_a_claim_that_recorded_can_settle(store: Store) -> None:
     assert await store.settle(claim, settlement()) is True
 
 
+async def test_a_settlement_brings_its_facts(store: Store) -> None:
+    """In the same write; they join what the fence recorded."""
+    message = await added(store)
+    claim = await store.record(await claimed(store, message), {"draft": "d1", "note": "old"})
+    assert claim is not None
+
+    await store.settle(claim, settlement(Status.DEFERRED, due=NOW, facts={"paused": "5", "note": "new"}))
+
+    assert (await claimed(store, message)).facts == {"draft": "d1", "note": "new", "paused": "5"}
+
+
+async def test_a_claim_that_tried_nothing_is_no_attempt(store: Store) -> None:
+    """A message that had to wait for its turn has lost nothing by it."""
+    message = await added(store)
+    for _ in range(3):
+        claim = await claimed(store, message)
+        waits = settlement(Status.DEFERRED, reason="paced", due=NOW, untried=True, unresolved=True)
+        assert await store.settle(claim, waits) is True
+
+    shown = await state(store, message)
+    last = await claimed(store, message, at=NOW + MINUTE)
+
+    assert (shown.status, shown.reason, shown.attempts) == (Status.DEFERRED, "paced", 0)
+    assert (last.attempt, last.unresolved, last.submitted, last.last_reason) == (1, False, None, "paced")
+
+
+async def test_a_claim_that_tried_nothing_leaves_the_doubt_as_it_was(store: Store) -> None:
+    """Whether the attempt before it was accepted is still to be asked."""
+    message = await added(store)
+    await store.settle(await claimed(store, message), settlement(Status.DEFERRED, due=NOW + MINUTE, unresolved=True))
+    second = await claimed(store, message, at=NOW + MINUTE)
+
+    await store.settle(second, settlement(Status.DEFERRED, due=NOW + MINUTE, untried=True))
+
+    third = await claimed(store, message, at=NOW + 2 * MINUTE)
+    assert (second.attempt, third.attempt, third.unresolved, third.submitted) == (2, 2, True, NOW)
+
+
+async def test_a_claim_is_over_although_the_next_has_its_number(store: Store) -> None:
+    """The attempt that is given back counts again; the old claim must not speak for the new one."""
+    message = await added(store)
+    first = await claimed(store, message)
+    await store.settle(first, settlement(Status.DEFERRED, due=NOW, untried=True))
+    second = await claimed(store, message)
+
+    assert (first.attempt, second.attempt) == (1, 1)
+    assert await store.record(first, {"draft": "late"}) is None
+    assert await store.settle(first, settlement(Status.FAILED)) is False
+    assert await store.settle(second, settlement()) is True
+    assert (await state(store, message)).status == Status.SENT
+
+
 async def test_the_history_tells_every_settlement_in_order(store: Store) -> None:
     """Accepted, each settlement with its reason, the messages between each other by time."""
     first, second = make_messages(2)
