@@ -25,24 +25,34 @@ _PLACEHOLDERS = {
 }
 
 
-def load(path: Path, environ: Mapping[str, str], kinds: Collection[str]) -> Config:
-    """Read a file; `kinds` are the source kinds there are. ConfigurationError holds every mistake found."""
+def load(path: Path, environ: Mapping[str, str], kinds: Collection[str], context: str = "") -> Config:
+    """Read a file; `kinds` are the source kinds there are. ConfigurationError holds every mistake found.
+
+    `context` may be config.UNCHECKED.
+    """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or "cannot be read"
         raise ConfigurationError([Problem(str(path), 0, "(file)", f"{what}; name it with --config")]) from error
-    return parse(text, str(path), environ, kinds, path.parent.absolute())
+    return parse(text, str(path), environ, kinds, path.parent.absolute(), context)
 
 
-def parse(text: str, file: str, environ: Mapping[str, str], kinds: Collection[str], folder: Path = Path()) -> Config:
+def parse(
+    text: str,
+    file: str,
+    environ: Mapping[str, str],
+    kinds: Collection[str],
+    folder: Path = Path(),
+    context: str = "",
+) -> Config:
     """As `load`, from a string."""
     document = Document(text, file, environ)
     if not isinstance(document.value, dict):
         if not document.problems:
             document.problem((), "must be a mapping with senders and sources")
         raise ConfigurationError(document.problems)
-    draft = _Draft(document)
+    draft = _Draft(document, context)
     draft.read()
     for path, message in draft.relations(kinds):
         document.problem(path, message)
@@ -56,6 +66,7 @@ class _Draft:
     """What could be read: `config` holds the sound entries, `names` every entry written, sound or not."""
 
     document: Document
+    context: str = ""
     names: dict[str, set[str]] = field(default_factory=dict)
     config: Config = field(init=False)
 
@@ -92,7 +103,7 @@ class _Draft:
                 path, "is not a usable name; use a-z, 0-9, - and _, beginning and ending with a-z or 0-9"
             )
         try:
-            return _SECTIONS[str(path[0])].model_validate(raw)
+            return _SECTIONS[str(path[0])].model_validate(raw, context=self.context)
         except ValidationError as error:
             self._note(path, error)
             return None

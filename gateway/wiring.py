@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import configfile, sources
-from gateway.config import Config
+from gateway.config import UNCHECKED, Config
 from gateway.delivery import Delivery
 from gateway.errors import ConfigurationError, Problem
 from gateway.ledger import Store
@@ -39,6 +39,7 @@ class Gateway:
     store: Store
     delivery: Delivery
     transports: Mapping[tuple[str, str, str], Transport]
+    make_line: Callable[[], Line]
     _line: list[Line] = field(default_factory=list)
     _app: list[ASGIApp] = field(default_factory=list)
 
@@ -49,9 +50,9 @@ class Gateway:
 
     @property
     def line(self) -> Line:
-        """What accepts; ConfigurationError when a look cannot be used."""
+        """What accepts; ConfigurationError when a template or a look cannot be used."""
         if not self._line:
-            self._line.append(_line(self.settings, self.config, self.store))
+            self._line.append(self.make_line())
         return self._line[0]
 
     @property
@@ -71,8 +72,8 @@ class Gateway:
 
 
 def load(settings: Settings, environ: Mapping[str, str]) -> Config:
-    """The configuration; ConfigurationError has every mistake but those of its looks, which `_line` finds."""
-    config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
+    """The configuration; ConfigurationError has every mistake but those of templates and looks."""
+    config = configfile.load(Path(settings.config), environ, sources.KINDS.keys(), UNCHECKED)
     if problems := _unusable(settings, config):
         raise ConfigurationError(problems)
     return config
@@ -93,10 +94,7 @@ def _line(settings: Settings, config: Config, store: Store) -> Line:
     from gateway.rendering import Renderer
     from gateway.routing import Router
 
-    renderer = Renderer(config)
-    if problems := renderer.problems():
-        raise ConfigurationError(problems)
-    return Line(config, store, Router(config), renderer, production=settings.production)
+    return Line(config, store, Router(config), Renderer(config), production=settings.production)
 
 
 def _unusable(settings: Settings, config: Config) -> list[Problem]:
@@ -116,14 +114,18 @@ def _unusable(settings: Settings, config: Config) -> list[Problem]:
 
 
 async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool = True) -> Gateway:
-    """Wire one gateway; unless `checked`, mistakes in its looks show when something is accepted."""
+    """Wire one gateway; unless `checked`, mistakes in templates and looks show when something is accepted."""
     config = check(settings, environ) if checked else load(settings, environ)
     for warning in configfile.warnings(config):
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
     built: dict[tuple[str, str, str], Transport] = {}
     delivery = Delivery(store, transports(settings, config, store, built))
-    return Gateway(settings, config, store, delivery, built)
+
+    def make_line() -> Line:
+        return _line(settings, config if checked else check(settings, environ), store)
+
+    return Gateway(settings, config, store, delivery, built, make_line)
 
 
 async def open_store(settings: Settings) -> Store:
