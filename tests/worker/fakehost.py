@@ -1,8 +1,12 @@
-"""A host for tests: real HTTP requests come in, the real worker is called, and its answers go out as .NET would send.
+"""A host for tests: HTTP requests, queue messages and times come in, the real worker is called, its answers go out.
 
 Every rule is one of the Azure Functions host's, taken from its source (azure-functions-host, October 2024:
-GrpcMessageConversionExtensions.cs, RawScriptResult.cs, HttpBinding.cs; aspnetcore: PathString.cs, HttpHeaders.cs) or
-seen with host 4.1037. `python -m tests.worker.fakehost FOLDER` runs one app in a process of its own.
+GrpcMessageConversionExtensions.cs, RawScriptResult.cs, HttpBinding.cs; aspnetcore: PathString.cs, HttpHeaders.cs;
+queue_listener.py and timer_listener.py name theirs) or seen with host 4.1037.
+
+`python -m tests.worker.fakehost FOLDER --port N` runs one app in a process of its own, with its settings from the
+environment. `--lease SECONDS` is for tests that kill it: the real host keeps a message that it works on invisible for
+ten minutes, and no test can wait that long to see it come back.
 """
 
 from __future__ import annotations
@@ -10,8 +14,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import socket
 import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +26,8 @@ import uvicorn
 
 from tests.worker import hostfile
 from tests.worker.front import Front, Refused
+from tests.worker.queue_listener import LEASE
+from tests.worker.triggers import Triggers
 from tests.worker.worker import InvocationFailed, Worker
 
 LOGGER = logging.getLogger("host")
@@ -27,10 +36,15 @@ LOGGER = logging.getLogger("host")
 class Host:
     """One function app behind a port of 127.0.0.1: `async with Host(worker) as host: host.url`."""
 
-    def __init__(self, worker: Worker, *, port: int = 0) -> None:
+    def __init__(
+        self, worker: Worker, *, port: int = 0, lease: float = LEASE, environ: Mapping[str, str] = os.environ
+    ) -> None:
         """A worker that has been started keeps its functions; port 0 takes a free one."""
         self.worker = worker
         self._port = port
+        self._lease = lease
+        self._environ = environ
+        self._stack = AsyncExitStack()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -53,6 +67,7 @@ class Host:
         assert self._server is not None
         self._server.should_exit = True
         await self.ended()
+        await self._stack.aclose()
 
     async def ended(self) -> None:
         """Until somebody ends the process."""
@@ -71,7 +86,9 @@ class Host:
         except InvocationFailed as error:
             LOGGER.exception("no functions: %s", error.stack)
             return Refused(404)
-        return Front(self.worker, settings.route_prefix)
+        triggers = Triggers(self.worker, settings.queues, self._environ, self._lease)
+        await self._stack.enter_async_context(triggers)
+        return Front(self.worker, settings.route_prefix, triggers, self._environ)
 
 
 class _Server(uvicorn.Server):
@@ -96,8 +113,8 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
 
-async def _main(folder: Path, port: int) -> None:
-    async with Host(Worker(folder), port=port) as host:
+async def _main(folder: Path, port: int, lease: float) -> None:
+    async with Host(Worker(folder), port=port, lease=lease) as host:
         print(host.url, flush=True)
         await host.ended()
 
@@ -106,7 +123,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run a function app as the Functions host would.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--lease", type=float, default=LEASE, help="seconds a message is invisible while worked on")
     arguments = parser.parse_args()
     # The worker sends every line of the root logger at INFO to the host, as it was formatted.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    asyncio.run(_main(arguments.folder.absolute(), arguments.port))
+    asyncio.run(_main(arguments.folder.absolute(), arguments.port, arguments.lease))

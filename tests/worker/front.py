@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import os
+import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from tests.worker import messages
+from tests.worker import messages, trace
 from tests.worker.messages import Message
+from tests.worker.triggers import Triggers, disabled
 from tests.worker.worker import Function, InvocationFailed, Worker
 
 Event = MutableMapping[str, Any]
@@ -24,6 +25,10 @@ Send = Callable[[Event], Awaitable[None]]
 BODY_LIMIT = 104_857_600
 """FUNCTIONS_REQUEST_BODY_SIZE_LIMIT's default: the longest Content-Length the host takes."""
 
+MASTER_KEY = "example-master-key"
+"""Opens the host's own paths; of those only `POST /admin/functions/NAME` is answered here."""
+
+_RUN = re.compile(r"/admin/functions/([^/]+)", re.IGNORECASE)
 _OWN_PATHS = re.compile(r"/(admin/(host|functions|vfs)|runtime/webhooks)(/|$)", re.IGNORECASE)
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
@@ -79,10 +84,11 @@ class Route(NamedTuple):
 class Front:
     """Routes, converts, invokes, converts back."""
 
-    def __init__(self, worker: Worker, prefix: str) -> None:
-        """`prefix` is host.json's routePrefix."""
+    def __init__(self, worker: Worker, prefix: str, triggers: Triggers, environ: Mapping[str, str]) -> None:
+        """`prefix` is host.json's routePrefix, `environ` the app's settings."""
         self.worker = worker
-        self.routes = list(_routes(worker, prefix))
+        self.routes = list(_routes(worker, prefix, environ))
+        self._triggers = triggers
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """One request."""
@@ -96,7 +102,7 @@ class Front:
         path = _path(scope["raw_path"])
         headers = _headers(scope["headers"])
         if _OWN_PATHS.match(path):
-            return Response(401)
+            return await self._own(scope["method"], path, headers, receive)
         for route in self.routes:
             params = route.match(scope["method"], path)
             if params is not None:
@@ -115,18 +121,31 @@ class Front:
         url = f"{scope['scheme']}://{host}{_escaped(path)}{'?' + query if query else ''}"
         request = messages.http(scope["method"], url, headers, body, query=_query(query), params=params)
         try:
-            invocation = await self.worker.invoke(route.function.name, request)
+            traceparent = trace.continued(headers.get("traceparent", ""))
+            invocation = await self.worker.invoke(route.function.name, request, traceparent=traceparent)
         except InvocationFailed:
             return Response(500)
         return _response(invocation)
 
+    async def _own(self, method: str, path: str, headers: Mapping[str, str], receive: Receive) -> Response:
+        """Run a function that is no HTTP function: `{"input": "text"}`, 202 before it has begun."""
+        if headers.get("x-functions-key") != MASTER_KEY:
+            return Response(401)
+        match = _RUN.fullmatch(path)
+        if match is None or method != "POST":
+            return Response(404)
+        try:
+            text = json.loads(await _body(receive))["input"] or ""
+        except (ValueError, KeyError, TypeError):
+            return Response(400)
+        return Response(202 if self._triggers.run(match[1], text) else 404)
 
-def _routes(worker: Worker, prefix: str) -> Iterator[Route]:
+
+def _routes(worker: Worker, prefix: str, environ: Mapping[str, str]) -> Iterator[Route]:
     """By function name without regard to case; the first match wins, however special the others are."""
     for function in sorted(worker.functions.values(), key=lambda function: function.name.lower()):
         trigger = function.trigger
-        off = os.environ.get(f"AzureWebJobs.{function.name}.Disabled", "").lower() in {"true", "1"}
-        if trigger["type"] == "httpTrigger" and not off:
+        if trigger["type"] == "httpTrigger" and not disabled(function.name, environ):
             template = "/".join(part for part in (prefix, trigger.get("route") or function.name) if part)
             methods = trigger.get("methods")
             yield Route(function, _pattern(template), frozenset(methods) if methods else None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from enum import IntEnum
 from types import SimpleNamespace
 from typing import Any
@@ -119,7 +120,7 @@ def http(
 
 
 def typed(value: Any) -> TypedData:
-    """Any other value as the host types it: text, bytes and floats as they are, all else JSON, whole numbers too."""
+    """Any other value as the host types it: text, bytes and floats as they are, all else JSON, times and counts too."""
     if isinstance(value, TypedData):
         return value
     if isinstance(value, str):
@@ -128,4 +129,4 @@ def typed(value: Any) -> TypedData:
         return TypedData(bytes=value)
     if isinstance(value, float):
         return TypedData(double=value)
-    return TypedData(json=json.dumps(value, default=str))
+    return TypedData(json=json.dumps(value.isoformat() if isinstance(value, datetime) else value))

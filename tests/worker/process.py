@@ -28,26 +28,49 @@ class HostProcess:
         """What it wrote so far."""
         return self.log_file.read_text("utf-8")
 
+    async def stop(self) -> None:
+        """Ask it to end, if it is still there."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        await self.process.wait()
+
+    async def kill(self) -> None:
+        """End it as a crash does, with SIGKILL."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
 
 @asynccontextmanager
-async def running(folder: Path, log_file: Path, settings: Mapping[str, str]) -> AsyncIterator[HostProcess]:
+async def running(
+    folder: Path, log_file: Path, settings: Mapping[str, str], *, lease: float | None = None
+) -> AsyncIterator[HostProcess]:
     """Start it in its folder, as the real host does, with these settings beside PATH; end it afterwards."""
+    host = await start(folder, log_file, settings, lease=lease)
+    try:
+        yield host
+    finally:
+        await host.stop()
+
+
+async def start(
+    folder: Path, log_file: Path, settings: Mapping[str, str], *, port: int = 0, lease: float | None = None
+) -> HostProcess:
+    """Return when it listens; its log goes on where an earlier one's ended."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
-    with log_file.open("wb") as stderr:
+    options = ["--port", str(port), *(["--lease", str(lease)] if lease else [])]
+    with log_file.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.worker.fakehost", str(folder)),
+            *(sys.executable, "-m", "tests.worker.fakehost", str(folder), *options),
             cwd=folder,
             env=environ,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
         )
     assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
-        host = HostProcess(line.decode().strip(), process, log_file)
-        assert host.url, host.log
-        yield host
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+    line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+    host = HostProcess(line.decode().strip(), process, log_file)
+    if not host.url:
+        await host.stop()
+        raise AssertionError(f"the host did not start: {host.log}")
+    return host

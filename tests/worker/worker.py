@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from tests.worker import messages
+from tests.worker import messages, trace
 from tests.worker.messages import PROTOS, InvocationRequest, Message, ParameterBinding
 
 NEEDS = "Azure's worker code (azure-functions-runtime) needs Python 3.13"
@@ -76,14 +76,17 @@ class Worker:
     async def invoke(
         self, name: str, data: Any, metadata: Mapping[str, Any] | None = None, *, traceparent: str = ""
     ) -> Message:
-        """Call a function with its trigger's value; each call is a task of its own, as in Azure's dispatcher."""
+        """Call a function with its trigger's value; each call is a task of its own, as in Azure's dispatcher.
+
+        Without a `traceparent` it begins a trace.
+        """
         function = self.functions[name]
         invocation = InvocationRequest(
             invocation_id=str(uuid.uuid4()),
             function_id=function.id,
             input_data=[ParameterBinding(name=function.trigger["name"], data=messages.typed(data))],
             trigger_metadata={key: messages.typed(value) for key, value in (metadata or {}).items()},
-            trace_context=Message(trace_parent=traceparent, trace_state="", attributes={}),
+            trace_context=Message(trace_parent=traceparent or trace.begin(), trace_state="", attributes={}),
             retry_context=Message(retry_count=0, max_retry_count=0),
         )
         request = _request(Message(invocation_request=invocation))
