@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import __version__, commands_send
+from gateway import __version__, commands_doctor, commands_send
 from gateway import commands as operators
 from gateway.errors import ConfigurationError
 from gateway.settings import Environment, Settings
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     operators.add_to(commands)
     commands_send.add_to(commands)
+    commands_doctor.add_to(commands)
     return parser
 
 
