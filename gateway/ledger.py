@@ -199,6 +199,22 @@ class Store(Protocol):
         """End the claim; False when it was lost to another worker, whose word then counts."""
         ...
 
+    async def amend(self, message: str, amendment: Amendment) -> Status | None:
+        """Change a message's state without a claim, and take it from whoever has one; rings nothing.
+
+        The status it had: not in `allowed`, nothing was changed; None: there is no such message. An open one begins
+        without doubt and without facts. Rejected (409 `content_gone`): nothing is left to send.
+        """
+        ...
+
+    async def report(self, report: Report) -> str | None:
+        """Take a provider's word; the message's id, None when the submission is not ours.
+
+        The worst word on each recipient counts, and the worst recipient decides what is sent or unknown (who was not
+        reported on counts as sent). An open message keeps its status until it settles so.
+        """
+        ...
+
     async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:
         """Ring the doorbell for a message, at a time; a lost or doubled ring changes nothing but time."""
         ...
@@ -240,7 +256,10 @@ class Store(Protocol):
         ...
 
     async def put(self, name: str, content: bytes) -> bool:
-        """Write a blob that is not there yet; False when the name is taken (the old content stays)."""
+        """Write a blob that is not there yet; False when the name is taken (the old content stays).
+
+        `purge` deletes it when it is as old as `ledger`, by the storage's own clock.
+        """
         ...
 
     async def fetch(self, name: str) -> bytes | None:
@@ -256,7 +275,10 @@ class Store(Protocol):
         ...
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
-        """Delete what ended before these times: contents, whole notifications, captured mail. How many rows."""
+        """Delete what ended before these times: contents; whole notifications, and blobs; captured mail. How many.
+
+        Shared values stay: who writes them removes them.
+        """
         ...
 
     async def close(self) -> None:

@@ -48,6 +48,11 @@ def make_message(**overrides: Any) -> Message:
     return Message(**(values | overrides))
 
 
+def operation_like(message: Message, number: int = 0) -> str:
+    """Another operation id for the same message."""
+    return str(uuid5(NAMESPACE_URL, f"{message.id} {number}"))[:-1] + message.operation_id[-1]
+
+
 def make_messages(count: int, **overrides: Any) -> tuple[Message, ...]:
     """Messages 1 to `count` of one notification."""
     overrides.setdefault("notification", new_id())

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from gateway.errors import StoreUnavailable
-from gateway.ledger import Captured, Claim, Due, Entry, Page, Settlement
-from gateway.message import OPEN, Message, Priority
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement
+from gateway.message import OPEN, Message, Priority, Status
 from gateway.settings import Settings
 from gateway.stores import azure_list
 from gateway.stores import azure_rows as rows
@@ -22,7 +22,7 @@ from gateway.stores.azure_bell import Bell
 from gateway.stores.azure_blobs import Blobs
 from gateway.stores.azure_captured import Mails
 from gateway.stores.azure_messages import Messages
-from gateway.stores.azure_purge import Retention
+from gateway.stores.azure_purge import NAMED, Retention
 from gateway.stores.azure_queues import Queues, Taken
 from gateway.stores.azure_rest import Rest
 from gateway.stores.azure_shared import Shared
@@ -93,6 +93,14 @@ class AzureStore:
         """End the claim with a word."""
         return await self._messages.settle(claim, settlement)
 
+    async def amend(self, message: str, amendment: Amendment) -> Status | None:
+        """Change a state without a claim."""
+        return await self._messages.amend(message, amendment)
+
+    async def report(self, report: Report) -> str | None:
+        """Take a provider's word about one recipient."""
+        return await self._messages.report(report)
+
     async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:
         """Put a doorbell into the queue that becomes visible at its time."""
         await self._bell.ring(message, priority, at, now)
@@ -147,11 +155,11 @@ class AzureStore:
 
     async def put(self, name: str, content: bytes) -> bool:
         """Write a blob once."""
-        return await self._blobs.put(f"named/{rows.safe(name)}", content)
+        return await self._blobs.put(f"{NAMED}{rows.safe(name)}", content)
 
     async def fetch(self, name: str) -> bytes | None:
         """Read a blob."""
-        return await self._blobs.get(f"named/{rows.safe(name)}")
+        return await self._blobs.get(f"{NAMED}{rows.safe(name)}")
 
     async def read(self, key: str) -> tuple[bytes, str] | None:
         """Read a shared value."""
@@ -166,6 +174,7 @@ class AzureStore:
         return (
             await self._retention.ledger(ledger)
             + await self._retention.bodies(bodies)
+            + await self._retention.named(ledger)
             + await self._mails.forget(captured)
         )
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.errors import StoreUnavailable
-from gateway.ledger import Claim, Due, Entry, Settlement
+from gateway.errors import Rejected, StoreUnavailable
+from gateway.ledger import Amendment, Claim, Due, Entry, Report, Settlement
 from gateway.message import Message, Priority, Status
 from gateway.stores import azure_rows as rows
 from gateway.stores import azure_shown as shown
 from gateway.stores import azure_steps as steps
 from gateway.stores.azure_blobs import Blobs
+from gateway.stores.azure_rest import TOTAL_SECONDS, chance
 from gateway.stores.azure_steps import Held
 from gateway.stores.azure_tables import MOST_CHANGES, Change, Conflict, Table, merge
 
@@ -146,6 +148,52 @@ class Messages:
                 return False
             held = now
         raise StoreUnavailable("a claim changed too often")
+
+    async def amend(self, message: str, change: Amendment) -> Status | None:
+        """Change a state without a claim; what it was."""
+        where = rows.place(message)
+        found = where and await self.table.get(where.partition, where.row)
+        write = uuid.uuid4().hex
+        for _ in range(_TRIES):
+            if not where or not found:
+                return None
+            row, etag = found
+            before = Status(row["status"])
+            if before not in change.allowed:
+                return before
+            if rows.is_open(change.status) and row.get("cleared"):
+                raise Rejected(409, "content_gone", f"Nothing is left to send: {message} was cleared by retention.")
+            etag, found = await self._won(where, steps.amending(where, row, etag, change, write), write)
+            if etag:
+                return before
+        raise StoreUnavailable("a message changed too often")
+
+    async def report(self, report: Report) -> str | None:
+        """Take a provider's word; whose submission it was. Reports on one message come together and take turns."""
+        operation = report.operation.lower()
+        if not re.fullmatch(r"[0-9a-f-]{1,64}", operation):
+            return None
+        found = await self.table.get(operation[-1], rows.operation_row(operation))
+        where = rows.place(found[0]["message"]) if found else None
+        if where is None:
+            return None
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return where.id if await self._reported(where, report) else None
+        except TimeoutError as error:
+            raise StoreUnavailable("a message's reports came too fast") from error
+
+    async def _reported(self, where: rows.Place, report: Report) -> bool:
+        while found := await self.table.get(where.partition, where.row):
+            changes = steps.reporting(where, *found, report)
+            try:
+                if changes:
+                    await self.table.change(where.partition, changes)
+            except Conflict:  # somebody was faster, or it was ourselves and the answer was lost: then nothing is new
+                await asyncio.sleep(chance() / 50)
+            else:
+                return True
+        return False
 
     async def due(self, now: datetime, limit: int) -> Sequence[Due]:
         """What is due, oldest first: one range in each partition, however many messages wait for later."""

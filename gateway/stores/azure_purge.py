@@ -2,6 +2,7 @@
 
 contents        from the pointers end|<time>|<message>
 notifications   from the old end of the list, asking each one's messages when they ended
+named blobs     from the container's list, by when each was written
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from typing import Any
 
 from gateway.stores import azure_rows as rows
 from gateway.stores.azure_blobs import Blobs
-from gateway.stores.azure_tables import Change, Conflict, Table, delete, merge
+from gateway.stores.azure_shown import operations
+from gateway.stores.azure_tables import MOST_CHANGES, Change, Conflict, Table, delete, merge
+
+NAMED = "named/"
+"""How blobs that callers named begin."""
 
 _TOGETHER = 50
-"""Messages of one transaction: each is a row and a pointer."""
+"""Messages of one transaction, since each is a row and a pointer; and blobs deleted at once."""
 
 _NO_CONTENT = {
     name: text
@@ -83,16 +88,35 @@ class Retention:
     async def _delete(self, part: str, listed: str, before: str) -> int:
         id = rows.listed_id(listed)
         key = f"n|{rows.safe(id)}|"
-        found = await self.table.rows(part, key, key + rows.END, select="RowKey,ended,cleared,blob")
+        found = await self.table.rows(part, key, key + rows.END, select="RowKey,ended,cleared,blob,ops")
         messages = [row for row in found if row["RowKey"] != key]
         if any(not row["ended"] or row["ended"] >= before for row in messages):
             return 0
+        known = [operations(row) for row in messages]
+        # Replaced ones may be more than fit into the transaction; without their rows the message is still whole.
+        await self._drop(part, [rows.operation_row(operation) for each in known for operation in each[:-1]])
         changes = [delete(row["RowKey"]) for row in found]
         changes += [delete(_pointer(id, row)) for row in messages if not row.get("cleared")]
+        changes += [delete(rows.operation_row(operation)) for each in known for operation in each[-1:]]
         if not await self._changed(part, [*changes, delete(listed)]):
             return 0
         await self._forget(row.get("blob", "") for row in messages)
         return 1
+
+    async def _drop(self, part: str, keys: Sequence[str]) -> None:
+        """Delete rows that may be gone already."""
+        for start in range(0, len(keys), MOST_CHANGES):
+            some = keys[start : start + MOST_CHANGES]
+            if not await self._changed(part, [delete(key) for key in some]) and len(some) > 1:
+                for key in some:
+                    await self._drop(part, [key])
+
+    async def named(self, before: datetime) -> int:
+        """Delete named contents that were written before this time; how many."""
+        old = await self.payloads.old(before, NAMED)
+        for start in range(0, len(old), _TOGETHER):
+            await self._forget(old[start : start + _TOGETHER])
+        return len(old)
 
     async def _changed(self, part: str, changes: Sequence[Change]) -> bool:
         try:

@@ -16,8 +16,10 @@ from sqlite3 import Connection
 from typing import Any
 
 from gateway.clock import wall_clock
-from gateway.ledger import Captured, Claim, Due, Entry, Page, Settlement
-from gateway.message import OPEN, Message, Priority
+from gateway.errors import Rejected
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement
+from gateway.message import OPEN, Message, Priority, Status
+from gateway.stores import sqlite_later as later
 from gateway.stores import sqlite_messages as messages_table
 from gateway.stores import sqlite_purge as retention
 from gateway.stores.doorbell import Doorbell
@@ -136,6 +138,20 @@ class SqliteStore:
         """End the claim with a word."""
         fence = _fence(claim)
         return await self._writer.do(lambda connection: messages_table.settle(connection, fence, claim, settlement))
+
+    async def amend(self, message: str, amendment: Amendment) -> Status | None:
+        """Change a state without a claim."""
+        key = message_key(message)
+        if key is None:
+            return None
+        found = await self._writer.do(lambda connection: later.amend(connection, key, amendment))
+        if found == later.GONE:
+            raise Rejected(409, "content_gone", f"Nothing is left to send: {message} was cleared by retention.")
+        return Status(found) if found else None
+
+    async def report(self, report: Report) -> str | None:
+        """Take a provider's word about one recipient."""
+        return await self._writer.do(lambda connection: later.report(connection, report))
 
     async def ring(self, message: str, priority: Priority, at: datetime, now: datetime) -> None:
         """Ring in this process; `now` is for stores that can only say "in so many seconds"."""

@@ -92,6 +92,11 @@ def _message_row(entry: Entry, message: Message, state: MessageState | None, due
     )
 
 
+def addresses(recipients: str) -> tuple[Address, ...]:
+    """A message's `to`, from its row."""
+    return _ADDRESSES.validate_json(recipients)
+
+
 def history_line(at: datetime, event: str, reason: str) -> str:
     """One event of a message, as it is appended to the row's history."""
     return json.dumps([micros(at), event, reason]) + ","
@@ -133,7 +138,7 @@ def _entry(rows: Sequence[Shown]) -> Entry:
 def _state(row: Shown) -> MessageState:
     return MessageState(
         id=f"{row.id}-{row.number}",
-        to=_ADDRESSES.validate_json(row.recipients),
+        to=addresses(row.recipients),
         sender=row.sender,
         status=Status(row.status),
         reason=row.reason,

@@ -37,3 +37,9 @@ async def state(store: Store, message: Message) -> MessageState:
     entry = await store.get(message.notification)
     assert entry is not None
     return next(state for state in entry.messages if state.id == message.id)
+
+
+async def listed(store: Store, status: str = "") -> list[str]:
+    """The ids on the list's first page."""
+    page = await store.list(status=status, source="", since=None, cursor="", limit=100)
+    return [entry.id for entry in page.entries]
