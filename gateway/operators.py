@@ -27,7 +27,9 @@ CANCELLABLE = frozenset({Status.QUEUED, Status.DEFERRED, Status.HELD})
 QUEUE = "queue"
 """The source of dead letters: queue messages that could not be read."""
 
-_ARRIVED = frozenset({Status.SENT, Status.DELIVERED, Status.CAPTURED})
+_DOUBTS = frozenset({"in_doubt", "claim_expired"})
+_CERTAIN = frozenset({"deferred", "replayed"})
+_ACCEPTED = frozenset({Status.SENT.value, Status.CAPTURED.value})
 
 
 def new_operation(notification: str) -> str:
@@ -49,9 +51,14 @@ class Operators:
         chosen = _chosen(entry, message)
         if entry.source == QUEUE and entry.own is Status.FAILED:
             raise _dead_letter()
-        found = [await self._again(entry, state) for state in chosen if state.status in REPLAYABLE]
-        if True not in found:
-            raise Rejected(409, "nothing_to_replay", _standing(entry, chosen, "sent again", REPLAYABLE))
+        found, gone = [False], None
+        for state in chosen:
+            try:
+                found.append(state.status in REPLAYABLE and await self._again(entry, state))
+            except Rejected as refusal:  # its content is deleted; that of its neighbours may be there
+                gone = refusal
+        if not any(found):
+            raise gone or Rejected(409, "nothing_to_replay", _standing(entry, chosen, "sent again", REPLAYABLE))
         return await self._entry(id)
 
     async def _again(self, entry: Entry, state: MessageState) -> bool:
@@ -93,19 +100,25 @@ class Operators:
         events = _events(entry, state)
         if _asking(events):
             return _Stop.IN_DOUBT
-        parked = _parked(events)
-        before = await self.store.amend(state.id, self._stopped("cancelled", CANCELLABLE, unknown=parked))
-        if before not in CANCELLABLE:
+        status, reason = (Status.UNKNOWN, Reason.UNKNOWN_OUTCOME) if _parked(events) else (Status.CANCELLED, "")
+        word = Amendment(allowed=CANCELLABLE, status=status, event="cancelled", at=self.clock(), reason=reason)
+        if await self.store.amend(state.id, word) not in CANCELLABLE:
             return _Stop.TOO_LATE
         # A worker may have tried between our look and our word, and have left it waiting, but in doubt.
-        if not parked and _asking(_events(await self._entry(entry.id), state)):
-            await self.store.amend(state.id, self._stopped("unknown", frozenset({Status.CANCELLED}), unknown=True))
+        since = _events(await self._entry(entry.id), state)
+        if _asking(since) or _parked(since):
+            await self.store.amend(
+                state.id,
+                Amendment(
+                    allowed=frozenset({Status.CANCELLED}),
+                    status=Status.UNKNOWN,
+                    event="unknown",
+                    at=self.clock(),
+                    reason=Reason.UNKNOWN_OUTCOME,
+                ),
+            )
         _log("cancelled", entry, state)
         return _Stop.DONE
-
-    def _stopped(self, event: str, allowed: frozenset[Status], *, unknown: bool) -> Amendment:
-        status, reason = (Status.UNKNOWN, Reason.UNKNOWN_OUTCOME.value) if unknown else (Status.CANCELLED, "")
-        return Amendment(allowed=allowed, status=status, event=event, at=self.clock(), reason=reason)
 
     async def _entry(self, id: str) -> Entry:
         entry = await self.store.get(id)
@@ -137,21 +150,21 @@ def _events(entry: Entry, state: MessageState) -> Sequence[Event]:
 
 
 def _asking(events: Iterable[Event]) -> bool:
-    """Whether a try may have reached the provider, which was not asked yet or has not answered."""
+    """Whether a try may have reached the provider, which was not asked yet or has not answered.
+
+    A delivery report may stand in between: it says of one recipient that it arrived, and ends no doubt.
+    """
     asking = False
     for event in events:
-        if event.event in {"in_doubt", "claim_expired"}:
-            asking = True
-        elif event.event != "cancelled":
-            asking = False
+        asking = event.event in _DOUBTS or (asking and event.event not in _CERTAIN)
     return asking
 
 
 def _parked(events: Iterable[Event]) -> bool:
-    """Whether it stood at `unknown`, and no later try has arrived: an older one still may have."""
+    """Whether it stood at `unknown`, and no later try was accepted: the older one still may have been."""
     parked = False
     for event in events:
-        parked = (parked or event.event == Status.UNKNOWN) and event.event not in _ARRIVED
+        parked = event.event == Status.UNKNOWN or (parked and event.event not in _ACCEPTED)
     return parked
 
 
