@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-_TIME = re.compile(r"(?:(\d+)\.)?([01]?\d|2[0-3]):([0-5]?\d):([0-5]?\d)")
+_TIME = re.compile(r"(?:(\d+)\.)?([01]?\d|2[0-3]):([0-5]?\d):([0-5]?\d)(?:\.(\d{1,7}))?")
 _LONGEST_FUNCTION = timedelta(minutes=10)
 
 
@@ -84,9 +84,9 @@ def _function_timeout(text: str) -> timedelta:
 
 
 def _time(text: Any) -> timedelta:
-    """.NET's TimeSpan: `d.hh:mm:ss`, where hours beyond 23 cannot be read."""
+    """.NET's TimeSpan: `d.hh:mm:ss.fffffff`, where hours beyond 23 cannot be read."""
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise HostFileError(f"{text!r} is not a time span such as 00:00:30")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[:4])
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds + float(f"0.{match[5] or 0}"))

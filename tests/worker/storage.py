@@ -130,6 +130,14 @@ class Storage:
             await _create(self, "blob", path.partition("/")[0], {"restype": "container"})
             await self.call("blob", "PUT", f"/{path}", headers=headers, body=content)
 
+    async def delete(self, service: str, name: str, query: Mapping[str, str]) -> None:
+        """Delete a queue, or a container, if it is there."""
+        try:
+            await self.call(service, "DELETE", f"/{name}", query=query)
+        except StorageFailed as failure:
+            if failure.status != 404:
+                raise
+
     def _signature(self, method: str, resource: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
         own = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-ms-"))
         words = "".join(f"\n{name}:{query[name]}" for name in sorted(query))
