@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 
 import pytest
@@ -84,7 +85,7 @@ def test_every_command_in_a_document_is_one() -> None:
         if match := re.fullmatch(r"make ([a-z]+).*", text):
             assert match[1] in targets, text
         if match := re.fullmatch(r"(?:\S*/)?python -m gateway (.+)", text):
-            parser.parse_args(match[1].replace("[FILE]", "").split())
+            parser.parse_args(shlex.split(match[1].replace("[FILE]", "").partition(" > ")[0]))
         if match := re.match(r"(?:\S*/)?python -m ((?:tests|bench)[\w.]*)", text):
             folder = ROOT / match[1].replace(".", "/")
             assert (folder / "__main__.py").exists() or folder.with_suffix(".py").exists(), text

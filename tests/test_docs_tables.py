@@ -206,7 +206,7 @@ def test_every_event_of_the_history_is_documented() -> None:
     """The words stores and delivery write; a provider's yes is written as its status."""
     written = {
         keyword.value.value
-        for call in calls("Settlement", "Event")
+        for call in calls("Settlement", "Event", "Amendment")
         for keyword in call.keywords
         if keyword.arg == "event" and isinstance(keyword.value, ast.Constant)
     }
