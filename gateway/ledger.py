@@ -227,6 +227,10 @@ class Store(Protocol):
         """One notification with its messages and history."""
         ...
 
+    async def beginning(self, prefix: str, limit: int) -> Sequence[Entry]:
+        """Notifications whose id begins with `prefix`, which should have 8 characters or more, by their ids."""
+        ...
+
     async def list(self, *, status: str, source: str, since: datetime | None, cursor: str, limit: int) -> Page:
         """Notifications, newest first, filtered by status, source (both "" for any) and creation time."""
         ...
@@ -272,6 +276,14 @@ class Store(Protocol):
 
     async def write(self, key: str, value: bytes, version: str | None) -> bool:
         """Compare-and-set a shared value; `version` None: it must not exist yet. False: somebody was faster."""
+        ...
+
+    async def remove(self, key: str, version: str) -> bool:
+        """Compare-and-delete a shared value. False: somebody was faster."""
+        ...
+
+    async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
+        """Shared values whose key begins with `prefix`, in key order, behind the key `after` ("" from the start)."""
         ...
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from gateway.errors import StoreUnavailable
-from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Value
 from gateway.message import OPEN, Message, Priority, Status
 from gateway.settings import Settings
 from gateway.stores import azure_list
@@ -119,6 +119,10 @@ class AzureStore:
         """One notification."""
         return await self._messages.get(notification)
 
+    async def beginning(self, prefix: str, limit: int) -> Sequence[Entry]:
+        """Notifications whose id begins so."""
+        return await self._messages.beginning(prefix, limit)
+
     async def list(self, *, status: str, source: str, since: datetime | None, cursor: str, limit: int) -> Page:
         """One page of notifications, newest first."""
         return await azure_list.page(
@@ -168,6 +172,14 @@ class AzureStore:
     async def write(self, key: str, value: bytes, version: str | None) -> bool:
         """Write a shared value if its version is still this one."""
         return await self._shared.write(key, value, version)
+
+    async def remove(self, key: str, version: str) -> bool:
+        """Delete a shared value if its version is still this one."""
+        return await self._shared.remove(key, version)
+
+    async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
+        """Shared values whose key begins so, in the order of their keys."""
+        return await self._shared.scan(prefix, after, limit)
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
         """Delete what is too old, a transaction at a time."""

@@ -83,6 +83,22 @@ class Messages:
         found = await self.table.rows(rows.partition(notification), key, key + rows.END, select=shown.SHOWN)
         return shown.entry_of(found) if found else None
 
+    async def beginning(self, prefix: str, limit: int) -> Sequence[Entry]:
+        """Notifications whose id begins so, in the order of their ids."""
+        found = await asyncio.gather(*(self._beginning(part, prefix, limit) for part in rows.PARTITIONS))
+        entries = await asyncio.gather(*map(self.get, heapq.nsmallest(limit, (id for ids in found for id in ids))))
+        return [entry for entry in entries if entry]
+
+    async def _beginning(self, part: str, prefix: str, limit: int) -> list[str]:
+        """One partition's ids that begin so; a notification's own row is the first of its rows."""
+        ids: dict[str, None] = {}
+        low = f"n|{rows.safe(prefix)}"
+        async for page in self.table.query(part, low, low + rows.END, select="RowKey"):
+            ids |= dict.fromkeys(rows.original(row["RowKey"].split("|")[1]) for row in page)
+            if len(ids) >= limit:
+                break
+        return list(ids)
+
     async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
         """Take a message that is due; a report that comes between is no reason to give up."""
         where = rows.place(message)

@@ -59,11 +59,12 @@ class Request:
 
 
 class Answer(NamedTuple):
-    """What the service said."""
+    """What the service said, and at which try."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    tries: int = 1
 
     @property
     def code(self) -> str:
@@ -103,7 +104,7 @@ class Rest:
                 what = type(error).__name__
             else:
                 if not self._again(answer, number):
-                    return answer
+                    return answer._replace(tries=number)
                 what = f"{answer.status} {answer.code}"
             pause = PAUSE_SECONDS * 3 ** (number - 1) * (1 + chance()) / 2
             if number >= TRIES or clock() + pause >= deadline:

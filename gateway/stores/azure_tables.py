@@ -25,6 +25,7 @@ PAGE = 1000
 
 _JSON = "application/json;odata=nometadata"
 _HEADERS = {"accept": _JSON, "dataserviceversion": "3.0"}
+_WITH_ETAGS = {**_HEADERS, "accept": "application/json;odata=fullmetadata"}
 _WRITE = {**_HEADERS, "content-type": _JSON, "prefer": "return-no-content"}
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 _ETAG = re.compile(rb"^etag: *([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
@@ -34,10 +35,12 @@ _CODE = re.compile(rb'"code" *: *"(?:\d+:)?(\w+)"')
 class Conflict(Exception):
     """A condition did not hold, or the row is there, or is not: read back and see what is true."""
 
-    def __init__(self, status: int, code: str) -> None:
-        """404, 409 or 412 and the service's word."""
+    def __init__(self, status: int, code: str, tries: int) -> None:
+        """404, 409 or 412, the service's word, and how often it was asked: an earlier try may have been applied."""
         super().__init__(f"{status} {code}")
+        self.status = status
         self.code = code
+        self.tries = tries
 
 
 class Change(NamedTuple):
@@ -64,9 +67,9 @@ def replace(row: str, columns: Columns, etag: str) -> Change:
     return Change("PUT", row, columns, etag)
 
 
-def delete(row: str) -> Change:
+def delete(row: str, etag: str = "*") -> Change:
     """A row that is there."""
-    return Change("DELETE", row, {}, "*")
+    return Change("DELETE", row, {}, etag)
 
 
 class Table:
@@ -85,15 +88,27 @@ class Table:
         return json.loads(_good(answer).body), answer.headers["ETag"]
 
     async def query(
-        self, partition: str, low: str, high: str, *, where: str = "", select: str = "", top: int = PAGE
+        self,
+        partition: str,
+        low: str,
+        high: str,
+        *,
+        where: str = "",
+        select: str = "",
+        top: int = PAGE,
+        etags: bool = False,
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Rows of one partition with low ≤ RowKey < high, in pages; `where` is evaluated by the service."""
+        """Rows of one partition with low ≤ RowKey < high, in pages; `where` is evaluated by the service.
+
+        `etags`: each row has its ETag under `odata.etag`.
+        """
+        headers = _WITH_ETAGS if etags else _HEADERS
         keys = f"PartitionKey eq '{partition}' and RowKey ge '{low}' and RowKey lt '{high}'"
         asked = {"$filter": f"{keys} and {where}" if where else keys, "$select": select, "$top": str(min(top, PAGE))}
         more: dict[str, str] = {}
         while True:
             query = "&".join(f"{quote(name)}={quote(text, safe='')}" for name, text in (asked | more).items() if text)
-            answer = await self._rest.send(Request("table", "GET", f"/{self._name}()", query, _HEADERS))
+            answer = await self._rest.send(Request("table", "GET", f"/{self._name}()", query, headers))
             if answer.status == 404:
                 return
             yield json.loads(_good(answer).body)["value"]
@@ -110,10 +125,12 @@ class Table:
         pages = self.query(partition, low, high, where=where, select=select)
         return [row async for page in pages for row in page]
 
-    async def first(self, partition: str, low: str, high: str, limit: int, *, where: str = "") -> list[Any]:
+    async def first(
+        self, partition: str, low: str, high: str, limit: int, *, where: str = "", etags: bool = False
+    ) -> list[Any]:
         """The first `limit` of those rows."""
         found: list[Any] = []
-        async for page in self.query(partition, low, high, where=where, top=limit):
+        async for page in self.query(partition, low, high, where=where, top=limit, etags=etags):
             found += page
             if len(found) >= limit:
                 break
@@ -138,7 +155,8 @@ class Table:
         bad = [status for status in statuses if status >= 400]
         if bad:
             code = _CODE.search(answer.body)
-            answer = Answer(bad[0], {"x-ms-error-code": code.group(1).decode() if code else ""}, b"")
+            headers = {"x-ms-error-code": code.group(1).decode() if code else ""}
+            answer = Answer(bad[0], headers, b"", answer.tries)
         return answer, answer.code if answer.status >= 400 else ""
 
     async def _create(self) -> None:
@@ -185,7 +203,7 @@ class Table:
 def _good(answer: Answer) -> Answer:
     """The answer, unless it is a refusal."""
     if answer.status in {404, 409, 412}:
-        raise Conflict(answer.status, answer.code)
+        raise Conflict(answer.status, answer.code, answer.tries)
     if answer.status >= 400:
         raise StoreUnavailable(f"table storage refused: {answer.status} {answer.code}")
     return answer

@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.clock import wall_clock
 from gateway.errors import Rejected
-from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Value
 from gateway.message import OPEN, Message, Priority, Status
 from gateway.stores import sqlite_later as later
 from gateway.stores import sqlite_messages as messages_table
@@ -25,7 +25,7 @@ from gateway.stores import sqlite_purge as retention
 from gateway.stores.doorbell import Doorbell
 from gateway.stores.sqlite_file import connect_reader, connect_writer
 from gateway.stores.sqlite_lane import Lane, commit_together, read_all
-from gateway.stores.sqlite_list import LIST, parameters
+from gateway.stores.sqlite_list import BEGINNING, LIST, parameters
 from gateway.stores.sqlite_rows import (
     MICROSECOND,
     addition,
@@ -50,6 +50,10 @@ ON CONFLICT (name) DO NOTHING
 # A version begins anywhere, so that one from before a `remove` never fits what was written after it.
 CREATE = "INSERT INTO state (key, value, version) VALUES (?, ?, random() / 2) ON CONFLICT (key) DO NOTHING"
 REPLACE = "UPDATE state SET value = ?, version = version + 1 WHERE key = ? AND version = ?"
+REMOVE = "DELETE FROM state WHERE key = ? AND version = ?"
+SCAN = "SELECT key, value, version FROM state WHERE key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?"
+LAST_LETTER = chr(0x10FFFF)
+"""Behind everything that begins alike."""
 
 
 class SqliteStore:
@@ -176,6 +180,10 @@ class SqliteStore:
         rows = await self._reader.do(_select(messages_table.GET, notification))
         return entries_of(rows)[0] if rows else None
 
+    async def beginning(self, prefix: str, limit: int) -> Sequence[Entry]:
+        """Notifications whose id begins so, in the order of their ids."""
+        return entries_of(await self._browser.do(_select(BEGINNING, prefix, prefix + LAST_LETTER, limit)))
+
     async def list(self, *, status: str, source: str, since: datetime | None, cursor: str, limit: int) -> Page:
         """One page of notifications, newest first."""
         values = parameters(status, source, since, cursor, limit + 1)
@@ -234,6 +242,16 @@ class SqliteStore:
         """Write a shared value if its version is still this one."""
         statement, row = (CREATE, (key, value)) if version is None else (REPLACE, (value, key, int(version)))
         return await self._writer.do(lambda connection: connection.execute(statement, row).rowcount == 1)
+
+    async def remove(self, key: str, version: str) -> bool:
+        """Delete a shared value if its version is still this one."""
+        row = (key, int(version))
+        return await self._writer.do(lambda connection: connection.execute(REMOVE, row).rowcount == 1)
+
+    async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
+        """Shared values whose key begins so, in the order of their keys."""
+        rows = await self._browser.do(_select(SCAN, prefix, prefix + LAST_LETTER, after, limit))
+        return [Value(key, bytes(value), str(version)) for key, value, version in rows]
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
         """Delete what is too old, a few rows at a time."""

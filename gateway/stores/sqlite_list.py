@@ -25,6 +25,11 @@ SELECT * FROM shown WHERE seq IN (
 ORDER BY created DESC, id DESC, number
 """
 
+BEGINNING = """
+SELECT * FROM shown WHERE seq IN (SELECT seq FROM notifications WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)
+ORDER BY id, number
+"""
+
 _WORST_FIRST = " ".join(WORST_FIRST)
 _FIRST_PAGE = (2**63 - 1, "")
 _EVER = -(2**63)
