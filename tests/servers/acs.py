@@ -26,7 +26,7 @@ from tests.servers.acs_contract import (
     check_message,
     checked_message_id,
 )
-from tests.servers.acs_faults import OK, Fault, fault
+from tests.servers.acs_faults import Fault, fault
 from tests.servers.serve import Receive, Scope, Send
 from tests.servers.wire import Request, answer, drop, gone, read
 
@@ -86,6 +86,7 @@ class FakeAcs:
         self.get_quotas: list[Quota] = []
         self.faults: deque[str] = deque()
         self.get_faults: deque[str] = deque()
+        self.mood: Callable[[str], str] = lambda _method: "ok"
         self.sent: list[Sent] = []
         self.requests: list[Request] = []
         self.operations: dict[str, Operation] = {}
@@ -140,12 +141,12 @@ class FakeAcs:
         check_message(payload)
         operation = _operation_id(request.headers.get("operation-id"))
         request.facts.update(operation=operation, payload=payload)
-        return fault(self.faults.popleft()) if self.faults else OK
+        return fault(self.faults.popleft() if self.faults else self.mood("POST"))
 
     def _status(self, request: Request) -> Fault:
         self._check(request, self.get_quotas)
         request.facts["operation"] = _operation_id(request.path.removeprefix("/emails/operations/"))
-        return fault(self.get_faults.popleft()) if self.get_faults else OK
+        return fault(self.get_faults.popleft() if self.get_faults else self.mood("GET"))
 
     def _check(self, request: Request, quotas: list[Quota]) -> None:
         if request.query.get("api-version") not in API_VERSIONS:
