@@ -179,7 +179,9 @@ class Draft:
         copies = await self._search(tagged)
         if any(not copy.draft or copy.id == self.fence.facts.get("draft") for copy in copies):
             return copies
-        return copies + await self._search(f"internetMessageId eq '{message_id(self.message)}'")
+        more = await self._search(f"internetMessageId eq '{message_id(self.message)}'")
+        # The same one is often found both ways, and a second draft would be deleted.
+        return list(dict.fromkeys([*copies, *more]))
 
     async def _search(self, condition: str) -> list[Copy]:
         query = urlencode({"$filter": condition, "$select": "id,isDraft,createdDateTime"}, safe="$", quote_via=quote)

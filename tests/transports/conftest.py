@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import pytest
 
@@ -22,52 +22,16 @@ from gateway.transports.capture import Capture
 from tests.factories import make_message
 from tests.servers.acs import KEY, FakeAcs, Sent
 from tests.servers.serve import serve
+from tests.transports.graph_way import GraphWay, graph_way
+from tests.transports.ways import Arrived, MemoryFence, Way
 
 
-class Arrived(NamedTuple):
-    """One mail as the other side has it."""
-
-    subject: str
-    text: str
-    html: str
-    to: tuple[tuple[str, str], ...]
-    cc: tuple[tuple[str, str], ...]
-    bcc: tuple[tuple[str, str], ...]
-    reply_to: tuple[tuple[str, str], ...]
-    attachments: tuple[tuple[str, str, bytes, str], ...]
-    headers: dict[str, str]
-
-
-class MemoryFence:
-    """A fence that always holds."""
-
-    def __init__(self) -> None:
-        """Nothing is recorded yet."""
-        self.facts: dict[str, str] = {}
-
-    async def record(self, **facts: str) -> None:
-        """Remember."""
-        self.facts |= facts
-
-
-class Way(Protocol):
-    """One transport and what is behind it."""
-
-    transport: Transport
-
-    async def truth(self) -> list[Arrived]:
-        """Every mail that went out, oldest first."""
-        ...
-
-    def broken(self, fault: str, *, asking: bool = False) -> AbstractAsyncContextManager[None]:
-        """The next submission (or question) meets this fault; afterwards all is well again."""
-        ...
-
-
-async def failure(transport: Acs, message: Message | None = None, attempt: int = 1) -> TransportError:
+async def failure(
+    transport: Transport, message: Message | None = None, attempt: int = 1, fence: MemoryFence | None = None
+) -> TransportError:
     """How this submission fails."""
     with pytest.raises(TransportError) as caught:
-        await transport.send(message or make_message(), attempt, MemoryFence())
+        await transport.send(message or make_message(), attempt, fence or MemoryFence())
     return caught.value
 
 
@@ -76,6 +40,9 @@ async def failure(transport: Acs, message: Message | None = None, attempt: int =
 
 class CaptureWay:
     """Capture on a real store."""
+
+    one_body = False
+    large = 7 * 1024 * 1024
 
     def __init__(self, path: Path, store: SqliteStore) -> None:
         """`store` is open on `path`."""
@@ -90,6 +57,9 @@ class CaptureWay:
     async def truth(self) -> list[Arrived]:
         """What the store shows."""
         return [kept_as_arrived(one.message) for one in await self.store.captured(after="", since=None, limit=1000)]
+
+    def later(self) -> None:
+        """Nothing waits for it."""
 
     @asynccontextmanager
     async def broken(self, fault: str, *, asking: bool = False) -> AsyncIterator[None]:
@@ -128,6 +98,9 @@ def kept_as_arrived(message: Message) -> Arrived:
 class AcsWay:
     """The real client against the fake."""
 
+    one_body = False
+    large = 7 * 1024 * 1024
+
     def __init__(self, fake: FakeAcs, url: str) -> None:
         """By access key."""
         self.fake = fake
@@ -138,6 +111,9 @@ class AcsWay:
     async def truth(self) -> list[Arrived]:
         """The fake's log."""
         return [sent_as_arrived(one) for one in self.fake.sent]
+
+    def later(self) -> None:
+        """Nothing waits for it."""
 
     @asynccontextmanager
     async def broken(self, fault: str, *, asking: bool = False) -> AsyncIterator[None]:
@@ -178,23 +154,37 @@ def sent_as_arrived(sent: Sent) -> Arrived:
 
 # ---------------------------------------------------------------------------------------------------------------- all
 
+BROKEN = (
+    "drop-before-accept",
+    "accept-then-drop",
+    "hang",
+    "accept-then-hang",
+    "garbage",
+    "accept-then-garbage",
+    "accept-then-cut",
+    *(f"accept-then-{status}" for status in (500, 501, 502, 503, 504)),
+)
+"""Ways to break a submission that every provider may have."""
+
+ANSWERS = (*map(str, (301, 307, 400, 401, 403, 404, 408, 409, 413, 429, 500, 501, 502, 503, 504, 507)), "429:30")
+"""Answers of Graph that are no yes, none of which lets the mail out."""
+
 FAULTS: dict[str, tuple[str, ...]] = {
     "capture": ("locked", "closed"),
     "acs": (
-        "drop-before-accept",
-        "accept-then-drop",
-        "hang",
-        "accept-then-hang",
-        "garbage",
-        "accept-then-garbage",
+        *BROKEN,
         "accept-then-nonsense",
-        "accept-then-cut",
-        *(f"accept-then-{status}" for status in (500, 501, 502, 503, 504)),
         *map(str, (200, 204, 301, 302, 307, 308)),
         *map(str, (400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 425, 429, 431, 451)),
         *map(str, (500, 501, 502, 503, 504, 507)),
         "429:30",
         "failed",
+    ),
+    "graph-direct": tuple(f"send-mail/{word}" for word in (*BROKEN, *ANSWERS)),
+    "graph-draft": (
+        *(f"send/{word}" for word in (*BROKEN, *ANSWERS)),
+        *(f"create/{word}" for word in ("drop-before-accept", "accept-then-drop", "hang", "accept-then-hang")),
+        *(f"create/{word}" for word in ("accept-then-503", "accept-then-nonsense", "400", "401", "429:30", "500")),
     ),
 }
 """Every way a submission can fail, by transport."""
@@ -202,8 +192,13 @@ FAULTS: dict[str, tuple[str, ...]] = {
 ASKING_FAULTS: dict[str, tuple[str, ...]] = {
     "capture": ("closed",),
     "acs": ("drop", "hang", "garbage", "accept-then-cut", "302", "400", "401", "403", "408", "429:30", "500", "503"),
+    "graph-direct": (),
+    "graph-draft": (
+        *(f"search/{word}" for word in ("drop", "hang", "garbage", "accept-then-cut", "accept-then-nonsense")),
+        *(f"search/{word}" for word in ("302", "400", "401", "403", "404", "408", "429:30", "500", "503")),
+    ),
 }
-"""Every way a question can fail, by transport."""
+"""Every way a question can fail, by transport; after a direct submission to Graph there is nobody to ask."""
 
 
 async def capture_way(stack: AsyncExitStack, folder: Path) -> Way:
@@ -222,7 +217,24 @@ async def acs_way(stack: AsyncExitStack, folder: Path) -> AcsWay:
     return way
 
 
-WAYS: dict[str, Callable[[AsyncExitStack, Path], Any]] = {"capture": capture_way, "acs": acs_way}
+async def draft_way(stack: AsyncExitStack, folder: Path) -> GraphWay:
+    """Graph by draft."""
+    del folder
+    return await stack.enter_async_context(graph_way(mode="draft"))
+
+
+async def direct_way(stack: AsyncExitStack, folder: Path) -> GraphWay:
+    """Graph directly."""
+    del folder
+    return await stack.enter_async_context(graph_way(mode="direct"))
+
+
+WAYS: dict[str, Callable[[AsyncExitStack, Path], Any]] = {
+    "capture": capture_way,
+    "acs": acs_way,
+    "graph-draft": draft_way,
+    "graph-direct": direct_way,
+}
 
 
 @pytest.fixture
@@ -237,3 +249,17 @@ async def acs(tmp_path: Path) -> AsyncIterator[AcsWay]:
     """The ACS way alone."""
     async with AsyncExitStack() as stack:
         yield await acs_way(stack, tmp_path)
+
+
+@pytest.fixture
+async def draft(tmp_path: Path) -> AsyncIterator[GraphWay]:
+    """Graph by draft alone."""
+    async with AsyncExitStack() as stack:
+        yield await draft_way(stack, tmp_path)
+
+
+@pytest.fixture
+async def direct(tmp_path: Path) -> AsyncIterator[GraphWay]:
+    """Graph directly alone."""
+    async with AsyncExitStack() as stack:
+        yield await direct_way(stack, tmp_path)

@@ -12,7 +12,8 @@ from gateway.message import NotFound, Receipt, Status
 from gateway.transports.answers import code, retry_after
 from tests.factories import NOW, make_message
 from tests.servers.acs import Repeated
-from tests.transports.conftest import AcsWay, MemoryFence, failure
+from tests.transports.conftest import AcsWay, failure
+from tests.transports.ways import MemoryFence
 
 NO, MAYBE = Outcome.NO, Outcome.MAYBE
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -14,37 +13,10 @@ from gateway.transports.identity import Identity
 from tests.factories import make_message
 from tests.servers.acs import FakeAcs
 from tests.servers.serve import serve
-from tests.transports.conftest import MemoryFence, failure
+from tests.transports.conftest import failure
+from tests.transports.ways import MemoryFence, Token
 
 NO, MAYBE = Outcome.NO, Outcome.MAYBE
-
-
-class Token:
-    """An azure-identity credential that has a token, or none, or is silent."""
-
-    def __init__(self, token: str = "", *, silent: bool = False) -> None:
-        """`token` "" fails as azure-identity does."""
-        self.token = token
-        self.silent = silent
-        self.scopes: list[str] = []
-        self.closed = 0
-
-    async def get_token_info(self, *scopes: str, options: Any = None) -> Any:
-        """As azure-identity."""
-        from azure.core.credentials import AccessTokenInfo
-        from azure.identity import CredentialUnavailableError
-
-        del options
-        self.scopes += scopes
-        if self.silent:
-            await asyncio.Event().wait()
-        if not self.token:
-            raise CredentialUnavailableError("no identity on this machine for ops@example.com")
-        return AccessTokenInfo(self.token, 4_000_000_000)
-
-    async def close(self) -> None:
-        """Counted."""
-        self.closed += 1
 
 
 async def test_an_identity_signs_with_its_token() -> None:

@@ -20,7 +20,8 @@ from tests.factories import make_attachment, make_message
 from tests.servers.acs import KEY, FakeAcs
 from tests.servers.acs_contract import check_message
 from tests.servers.serve import Receive, Scope, Send, serve
-from tests.transports.conftest import AcsWay, MemoryFence, failure
+from tests.transports.conftest import AcsWay, failure
+from tests.transports.ways import MemoryFence
 
 CONTRACTS = Path(__file__).parents[2] / ".." / "shared" / "contracts" / "acs"
 

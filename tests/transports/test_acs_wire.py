@@ -20,7 +20,8 @@ from gateway.errors import Outcome, Reason, TransportError
 from gateway.transports.acs import Acs
 from tests.factories import make_message
 from tests.servers.acs import KEY
-from tests.transports.conftest import MemoryFence, failure
+from tests.transports.conftest import failure
+from tests.transports.ways import MemoryFence
 
 NO, MAYBE = Outcome.NO, Outcome.MAYBE
 

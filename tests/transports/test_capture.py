@@ -9,7 +9,8 @@ from gateway.message import NotFound, Receipt, Status
 from gateway.mime import build
 from gateway.transports.capture import Capture
 from tests.factories import NOW, make_attachment, make_message
-from tests.transports.conftest import MemoryFence, open_store
+from tests.transports.conftest import open_store
+from tests.transports.ways import MemoryFence
 
 
 async def test_a_captured_mail_keeps_its_time_and_every_byte(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from gateway.address import Address
 from gateway.errors import Outcome, TransportError
-from gateway.message import DEADLINES, NotFound, Priority, Receipt, Status
+from gateway.message import DEADLINES, Message, NotFound, Priority, Receipt, Status
 from tests.factories import make_attachment, make_message
-from tests.transports.conftest import ASKING_FAULTS, FAULTS, WAYS, Arrived, MemoryFence, Way
+from tests.transports.conftest import ASKING_FAULTS, FAULTS, WAYS
+from tests.transports.ways import Arrived, MemoryFence, Way
 
 every_way = pytest.mark.parametrize("way", WAYS, indirect=True)
+every_way_that_answers = pytest.mark.parametrize("way", [way for way in WAYS if ASKING_FAULTS[way]], indirect=True)
 every_fault = pytest.mark.parametrize(
     ("way", "fault"), [(way, fault) for way in WAYS for fault in FAULTS[way]], indirect=["way"]
 )
@@ -37,10 +39,22 @@ SECRET: dict[str, Any] = {
 """A mail whose every word must stay out of errors and log lines."""
 
 
+async def asked(way: Way, message: Message, fence: MemoryFence) -> Receipt | NotFound | None:
+    """What the question tells, once it is not too early; None when nobody can ever tell."""
+    for _ in range(8):
+        try:
+            return await way.transport.reconcile(message, fence)
+        except TransportError as error:
+            if error.permanent or error.outcome is Outcome.NO:
+                return None
+        way.later()
+    raise AssertionError("always too early")
+
+
 @every_way
 async def test_the_deadline_is_the_one_claims_are_made_for(way: Way, request: pytest.FixtureRequest) -> None:
     """A claim lasts twice as long, so both must come from one place."""
-    assert way.transport.deadline == DEADLINES[request.node.callspec.params["way"]]
+    assert way.transport.deadline == DEADLINES[request.node.callspec.params["way"].partition("-")[0]]
 
 
 @every_way
@@ -55,7 +69,10 @@ async def test_one_submission_arrives_once(way: Way) -> None:
 
 @every_way
 async def test_everything_of_a_mail_arrives(way: Way) -> None:
-    """Umlauts, emoji, blind copies, reply addresses, files, inline images and the caller's own headers."""
+    """Umlauts, emoji, blind copies, reply addresses, files, inline images and the caller's own headers.
+
+    Where there is room for one body only, it is the html.
+    """
     message = make_message(
         to=(Address(email="ops@example.com", name="Größe, Ops"), Address(email="second@example.com")),
         cc=(Address(email="cc@example.com", name="日本"),),
@@ -74,7 +91,7 @@ async def test_everything_of_a_mail_arrives(way: Way) -> None:
     assert await way.truth() == [
         Arrived(
             subject="Überlauf 💥 auf web-1",
-            text="Zeile 1\r\nZeile 2 \u202e💥",
+            text="" if way.one_body else "Zeile 1\r\nZeile 2 \u202e💥",
             html='<p>Zeile</p><img src="cid:logo">',
             to=(("ops@example.com", "Größe, Ops"), ("second@example.com", "")),
             cc=(("cc@example.com", "日本"),),
@@ -91,8 +108,8 @@ async def test_everything_of_a_mail_arrives(way: Way) -> None:
 
 @every_way
 async def test_a_large_attachment_arrives(way: Way) -> None:
-    """Seven megabytes, about the most there is room for in base64."""
-    content = bytes(range(256)) * 28_000
+    """About the most there is room for in base64."""
+    content = bytes(range(256)) * (way.large // 256)
     await way.transport.send(make_message(attachments=(make_attachment(content=content),)), 1, MemoryFence())
     assert [arrived.attachments[0][2] == content for arrived in await way.truth()] == [True]
 
@@ -112,12 +129,12 @@ async def test_many_at_once_arrive_once_each(way: Way) -> None:
     assert sorted(arrived.subject for arrived in await way.truth()) == sorted(message.subject for message in messages)
 
 
-@every_way
+@every_way_that_answers
 async def test_what_was_accepted_is_found(way: Way) -> None:
     """Reconcile says the same as the submission did."""
-    message = make_message()
-    receipt = await way.transport.send(message, 1, MemoryFence())
-    assert await way.transport.reconcile(message, MemoryFence()) == receipt
+    message, fence = make_message(), MemoryFence()
+    receipt = await way.transport.send(message, 1, fence)
+    assert await way.transport.reconcile(message, fence) == receipt
 
 
 @every_way
@@ -129,16 +146,17 @@ async def test_what_was_never_sent_is_not_found(way: Way) -> None:
 
 @every_fault
 async def test_a_failed_submission_says_what_may_have_happened(way: Way, fault: str) -> None:
-    """Always a TransportError; a no means that nothing went out; after a maybe the question tells the truth."""
-    message = make_message()
+    """Always a TransportError; a no means that nothing went out; after a maybe the question tells the truth, or that
+    nobody can tell.
+    """
+    message, fence = make_message(), MemoryFence()
     async with way.broken(fault):
         with pytest.raises(TransportError) as caught:
-            await way.transport.send(message, 1, MemoryFence())
+            await way.transport.send(message, 1, fence)
     arrived = len(await way.truth())
     if caught.value.outcome is Outcome.NO:
         assert arrived == 0
-    else:
-        answer = await way.transport.reconcile(message, MemoryFence())
+    elif (answer := await asked(way, message, fence)) is not None:
         assert (isinstance(answer, Receipt), arrived) in ((True, 1), (False, 0))
 
 
@@ -146,30 +164,35 @@ async def test_a_failed_submission_says_what_may_have_happened(way: Way, fault: 
 async def test_after_any_failure_a_mail_is_submitted_as_the_outcome_allows_and_arrives_once(
     way: Way, fault: str
 ) -> None:
-    """The way the line goes: again after a no that is not for good, ask after a maybe, again when it is not known."""
-    message = make_message()
+    """The way the line goes: again after a no that is not for good, ask after a maybe, again when it is not known, and
+    never again when nobody can know.
+    """
+    message, fence = make_message(), MemoryFence()
     async with way.broken(fault):
         with pytest.raises(TransportError) as caught:
-            await way.transport.send(message, 1, MemoryFence())
+            await way.transport.send(message, 1, fence)
     if caught.value.permanent:
         assert caught.value.outcome is Outcome.NO
         return
-    known = caught.value.outcome is Outcome.MAYBE and await way.transport.reconcile(message, MemoryFence())
-    if not isinstance(known, Receipt):
-        await way.transport.send(message, 2, MemoryFence())
+    known = await asked(way, message, fence) if caught.value.outcome is Outcome.MAYBE else NotFound()
+    if known is None:
+        assert len(await way.truth()) <= 1
+        return
+    if isinstance(known, NotFound):
+        await way.transport.send(message, 2, fence)
     assert len(await way.truth()) == 1
 
 
 @every_asking_fault
 async def test_a_failed_question_is_no_answer(way: Way, fault: str) -> None:
     """Maybe stays maybe, and the next question is answered."""
-    message = make_message()
-    await way.transport.send(message, 1, MemoryFence())
+    message, fence = make_message(), MemoryFence()
+    await way.transport.send(message, 1, fence)
     async with way.broken(fault, asking=True):
         with pytest.raises(TransportError) as caught:
-            await way.transport.reconcile(message, MemoryFence())
+            await way.transport.reconcile(message, fence)
     assert (caught.value.outcome, caught.value.permanent) == (Outcome.MAYBE, False)
-    assert isinstance(await way.transport.reconcile(message, MemoryFence()), Receipt)
+    assert isinstance(await way.transport.reconcile(message, fence), Receipt)
 
 
 @every_fault
@@ -184,7 +207,9 @@ async def test_nothing_of_a_mail_is_in_an_error_or_a_log_line(
             await way.transport.send(message, 1, MemoryFence())
     error = caught.value
     assert CANARY not in f"{error!s} {error!r} {error.code} {error.detail}"
-    assert CANARY not in caplog.text
+    # The fake's own server may say what it was asked.
+    lines = [line for line in caplog.text.splitlines() if not line.startswith("INFO     uvicorn.access:")]
+    assert CANARY not in "\n".join(lines)
 
 
 @every_way

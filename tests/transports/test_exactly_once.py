@@ -5,8 +5,7 @@ Every fault of the menu times every answer a repeated Operation-Id may get, in v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -18,23 +17,13 @@ from gateway.stores.sqlite import SqliteStore
 from tests.factories import NOW, make_entry, make_message
 from tests.servers.acs import Repeated
 from tests.transports.conftest import FAULTS, AcsWay
+from tests.transports.ways import Clock
 
 FOR_GOOD = {"400", "403", "404", "405", "410", "413", "415", "422", "425", "431", "451", "failed"}
 """Answers to a first try that nothing can mend: the mail fails, visibly, and did not go out."""
 
 SWITCHES = [switch for switch in get_args(Repeated) if switch != "send-again"]
 """All but the one that no client can do anything about (the provider executes one id twice)."""
-
-
-@dataclass
-class Clock:
-    """Time that moves when told."""
-
-    at: datetime = NOW
-
-    def __call__(self) -> datetime:
-        """Now."""
-        return self.at
 
 
 async def delivered(way: AcsWay, folder: Path, message: Message) -> Status:
