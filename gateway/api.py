@@ -1,29 +1,35 @@
 """The HTTP side: a request comes in, one of the routes answers it; refusals go out as problem+json.
 
-docs/http.md is the contract; doors.py has the ways in, this module the routes that only look.
+docs/http.md is the contract; doors.py has the ways in, this module the routes that look and the operators'.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import __version__, openapi, web
+from gateway import __version__, openapi, openapi_operators, web
 from gateway.auth import Keyring
 from gateway.captured import CapturedMail
+from gateway.clock import wall_clock
 from gateway.config import Config
 from gateway.doors import Doors
 from gateway.errors import Rejected, StoreUnavailable
 from gateway.inbox import Inbox
 from gateway.ledger import Store
 from gateway.message import Status
+from gateway.operators import Operators
 from gateway.pipeline import Line
 from gateway.settings import Settings
-from gateway.shown import entry_json
+from gateway.shown import entry_json, suppression_json
+from gateway.suppressions import Suppressions
+from gateway.telemetry import log
 
 
 def build(settings: Settings, config: Config, store: Store, line: Line) -> web.Front:
@@ -40,6 +46,7 @@ def build(settings: Settings, config: Config, store: Store, line: Line) -> web.F
     doors = Doors(config, line, keyring)
     _add_doors(app, doors)
     _add_views(app, Views(settings, store, keyring))
+    _add_desk(app, Desk(keyring, Operators(store), Suppressions(store)))
     if not settings.production:
         CapturedMail(settings, store, keyring).add_to(app)
         Inbox(settings, config, store, keyring).add_to(app)
@@ -68,6 +75,13 @@ def _add_views(app: FastAPI, views: Views) -> None:
     app.get("/health/ready", **openapi.READY)(views.ready)
     app.head("/health/live", include_in_schema=False)(views.live)
     app.head("/health/ready", include_in_schema=False)(views.ready)
+
+
+def _add_desk(app: FastAPI, desk: Desk) -> None:
+    app.post("/v1/notifications/{id}/replay", **openapi_operators.REPLAY)(desk.replay)
+    app.post("/v1/notifications/{id}/cancel", **openapi_operators.CANCEL)(desk.cancel)
+    app.get("/v1/suppressions", **openapi_operators.SUPPRESSIONS)(desk.suppressions)
+    app.delete("/v1/suppressions", **openapi_operators.UNSUPPRESS)(desk.unsuppress)
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,52 @@ class Views:
             refusal = web.as_rejection(error)
             return web.answer({"status": "unavailable", "store": "unavailable"}, 503, refusal.headers)
         return web.answer({"status": "ok", "store": "ok", "environment": self.settings.environment})
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The routes of operators, who decide what only a person can decide."""
+
+    keyring: Keyring
+    operators: Operators
+    listed: Suppressions
+    clock: Callable[[], datetime] = wall_clock
+
+    async def replay(self, request: Request) -> Response:
+        """Send again what has not arrived."""
+        query = self._asked(request)
+        entry = await self.operators.replay(request.path_params["id"], query.get("message", ""))
+        return web.answer(entry_json(entry), 202)
+
+    async def cancel(self, request: Request) -> Response:
+        """Stop what was not sent yet."""
+        query = self._asked(request)
+        entry = await self.operators.cancel(request.path_params["id"], query.get("message", ""))
+        return web.answer(entry_json(entry))
+
+    async def suppressions(self, request: Request) -> Response:
+        """The addresses that get no mail."""
+        query = self._asked(request)
+        limit = web.number_of(query, "limit", default=100, most=1000) or 1
+        page = await self.listed.list(self.clock(), query.get("cursor", ""), limit)
+        return web.answer({"items": [suppression_json(item) for item in page.items], "next": page.next})
+
+    async def unsuppress(self, request: Request) -> Response:
+        """Let an address get mail again."""
+        query = self._asked(request)
+        address = query.get("address", "").strip().replace(" ", "+")  # an unescaped + arrives as a space
+        if not address:
+            what = "is needed: DELETE /v1/suppressions?address=user@example.com"
+            raise Rejected(422, "invalid", "The address is missing.", fields={"address": what})
+        if not await self.listed.remove(address):
+            raise Rejected(404, "not_found", "This address is not on the suppression list.")
+        log("unsuppressed")
+        return Response(status_code=204)
+
+    def _asked(self, request: Request) -> dict[str, str]:
+        """The query, once an operator's key is there."""
+        self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
+        return dict(web.query_of(request))
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -15,17 +15,21 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.address import one_line
+from gateway.address import Address, one_line
+from gateway.clock import wall_clock
 from gateway.errors import ConfigurationError, Problem, Rejected, StoreUnavailable
 from gateway.ledger import Entry, Store
 from gateway.message import Status
 from gateway.settings import Environment, Settings
 
 Work = Callable[[Store, argparse.Namespace], Awaitable[None]]
+
+
+_VERBS: dict[str, Any] = {"required": True, "metavar": "COMMAND"}
 
 
 class Commands(Protocol):
@@ -39,7 +43,7 @@ class Commands(Protocol):
 def add_to(commands: Commands) -> None:
     """Add the commands to the command line."""
     notifications = commands.add_parser("notifications", help="look at notifications, send them again, stop them")
-    verbs = notifications.add_subparsers(required=True, metavar="COMMAND")
+    verbs = notifications.add_subparsers(**_VERBS)
     listing = _command(verbs, "list", "notifications, newest first", _list)
     listing.add_argument("--status", default="", choices=[status.value for status in Status], help="only these")
     listing.add_argument("--source", default="", help="only this source's")
@@ -53,6 +57,17 @@ def add_to(commands: Commands) -> None:
         command = _command(verbs, name, help, work)
         command.add_argument("id", help="the notification's id")
         command.add_argument("--message", default="", help="only this message of it")
+    _add_suppressions(commands.add_parser("suppressions", help="addresses that get no mail").add_subparsers(**_VERBS))
+
+
+def _add_suppressions(verbs: Commands) -> None:
+    _paging(_command(verbs, "list", "the list, in the order of the addresses", _suppressed))
+    add = _command(verbs, "add", "send no mail to an address", _suppress)
+    add.add_argument("address", type=_address, help="the e-mail address")
+    add.add_argument("--reason", default="manual", type=one_line, help="a word for why (manual)")
+    add.add_argument("--days", default=90, type=_number(3650), help="for how long, 1 to 3650 (90)")
+    remove = _command(verbs, "remove", "let an address get mail again", _unsuppress)
+    remove.add_argument("address", help="the e-mail address")
 
 
 def _command(verbs: Commands, name: str, help: str, work: Work) -> argparse.ArgumentParser:
@@ -64,7 +79,7 @@ def _command(verbs: Commands, name: str, help: str, work: Work) -> argparse.Argu
 
 
 def _paging(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--limit", type=_limit, default=100, help="at most so many, 1 to 1000 (100)")
+    command.add_argument("--limit", type=_number(1000), default=100, help="at most so many, 1 to 1000 (100)")
     command.add_argument("--cursor", default="", help="go on where the page before ended")
 
 
@@ -76,10 +91,20 @@ def _time(text: str) -> datetime:
     raise argparse.ArgumentTypeError("must be a time with an offset, such as 2026-11-23T14:45:00Z")
 
 
-def _limit(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000")
-    return int(text)
+def _number(most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most}")
+        return int(text)
+
+    return read
+
+
+def _address(text: str) -> str:
+    try:
+        return Address.parse(text).email
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # ------------------------------------------------------------------------------------------------- running
@@ -180,6 +205,45 @@ def _print_entry(entry: Entry, options: argparse.Namespace) -> None:
     print_table(("status", "attempts", "id", "sender", "to", "reason"), shown["messages"])
     print()
     print_table(("at", "event", "message", "reason"), shown["history"])
+
+
+# -------------------------------------------------------------------------------------------- suppressions
+
+
+async def _suppressed(store: Store, options: argparse.Namespace) -> None:
+    from gateway.shown import suppression_json
+    from gateway.suppressions import Suppressions
+
+    page = await Suppressions(store).list(wall_clock(), options.cursor, options.limit)
+    shown = [suppression_json(item) for item in page.items]
+    if options.json:
+        print_json({"items": shown, "next": page.next})
+        return
+    print_table(("address", "reason", "at", "expires"), shown)
+    print_more(page.next)
+
+
+async def _suppress(store: Store, options: argparse.Namespace) -> None:
+    from gateway.shown import suppression_json
+    from gateway.suppressions import Suppressions
+
+    lifetime = timedelta(days=options.days)
+    shown = suppression_json(await Suppressions(store).add(options.address, options.reason, wall_clock(), lifetime))
+    if options.json:
+        print_json(shown)
+    else:
+        print(f"{shown['address']} gets no mail until {shown['expires']}")
+
+
+async def _unsuppress(store: Store, options: argparse.Namespace) -> None:
+    from gateway.suppressions import Suppressions
+
+    if not await Suppressions(store).remove(options.address):
+        raise Rejected(404, "not_found", "This address is not on the suppression list.")
+    if options.json:
+        print_json({"address": options.address.strip().lower()})
+    else:
+        print(f"{options.address.strip().lower()} gets mail again")
 
 
 # -------------------------------------------------------------------------------------------------- output

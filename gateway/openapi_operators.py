@@ -13,7 +13,7 @@ _MESSAGE = query("message", "only this message of it")
 REPLAY = route(
     "Send a notification's failed messages again (operators)",
     "operators",
-    {202: json_of("Notification", "its messages are queued again"), **problems(401, 403, 404, 409, 410, 422, 503)},
+    {202: json_of("Notification", "its messages are queued again"), **problems(401, 403, 404, 409, 422, 503)},
     parameters=[_ID, _MESSAGE],
 )
 CANCEL = route(

@@ -60,6 +60,13 @@ SCHEMAS: dict[str, Any] = {
         history={"type": "array", "items": object_of(["at", "event"], at=TIME, event=TEXT)},
     ),
     "CapturedMail": MAIL,
+    "Suppression": object_of(
+        ["address", "reason", "at", "expires"],
+        address={"type": "string", "format": "email"},
+        reason=TEXT,
+        at=TIME,
+        expires=TIME,
+    ),
 }
 
 
@@ -87,7 +94,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "nothing there",
         405: "another method is needed",
         409: "it does not stand where this can be done",
-        410: "its content is deleted (`retention.bodies`)",
         411: "the body was lost on the way",
         413: "the body is larger than 10 MiB",
         415: "not a content type this door reads",

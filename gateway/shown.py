@@ -9,6 +9,7 @@ from typing import Any
 from gateway.address import Address
 from gateway.ledger import Entry
 from gateway.message import Message
+from gateway.suppressions import Suppression
 
 
 def time_json(at: datetime) -> str:
@@ -50,6 +51,12 @@ def entry_json(entry: Entry) -> dict[str, Any]:
             for event in entry.history
         ],
     }
+
+
+def suppression_json(item: Suppression) -> dict[str, Any]:
+    """An address that gets no mail."""
+    times = {"at": time_json(item.at), "expires": time_json(item.expires)}
+    return {"address": item.address, "reason": item.reason, **times}
 
 
 def message_json(message: Message) -> dict[str, Any]:

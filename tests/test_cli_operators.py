@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +159,42 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     done = gateway("notifications", "list", store=path)
 
     assert (1, True, False) == (done.returncode, f"there is no store at {path}" in done.stderr, path.exists())
+
+
+class TestSuppressions:
+    """python -m gateway suppressions."""
+
+    def test_an_address_comes_and_goes(self, file: Path) -> None:
+        """With the reason and the time that were given."""
+        added = gateway("suppressions", "add", "Nobody@Example.com", "--reason", "left", "--days", "2", store=file)
+        shown = json.loads(gateway("suppressions", "list", "--json", store=file).stdout)
+        removed = gateway("suppressions", "remove", "nobody@example.com", store=file)
+        empty = gateway("suppressions", "list", store=file)
+
+        (item,) = shown["items"]
+        lasts = datetime.fromisoformat(item["expires"]) - datetime.fromisoformat(item["at"])
+        assert (0, f"nobody@example.com gets no mail until {item['expires']}\n") == (added.returncode, added.stdout)
+        assert ("nobody@example.com", "left", timedelta(days=2), None) == (
+            item["address"],
+            item["reason"],
+            lasts,
+            shown["next"],
+        )
+        assert (0, "nobody@example.com gets mail again\n") == (removed.returncode, removed.stdout)
+        assert "ADDRESS  REASON  AT  EXPIRES\n" == empty.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "status", "reason"),
+        [
+            (("remove", "nobody@example.com"), 1, "This address is not on the suppression list."),
+            (("add", "nobody"), 2, "is not an e-mail address"),
+            (("add", "nobody@example.com", "--days", "0"), 2, "must be a whole number from 1 to 3650"),
+        ],
+    )
+    def test_what_cannot_be_done_says_why(
+        self, file: Path, arguments: tuple[str, ...], status: int, reason: str
+    ) -> None:
+        """On stderr."""
+        done = gateway("suppressions", *arguments, store=file)
+
+        assert (status, True) == (done.returncode, reason in done.stderr)

@@ -154,6 +154,9 @@ async def test_the_openapi_document_is_sound_and_its_examples_work(gateway: Runn
     assert {
         "/v1/notifications",
         "/v1/notifications/{id}",
+        "/v1/notifications/{id}/replay",
+        "/v1/notifications/{id}/cancel",
+        "/v1/suppressions",
         "/v1/webhooks/{source}",
         "/v1/forms/{source}",
         "/v1/captured",
