@@ -30,6 +30,17 @@ def add_to(commands: Commands) -> None:
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(run=_doctor)
 
+    live = commands.add_parser("verify-live", help="try at a real provider what no document says; sends real mail")
+    live.add_argument("--to", required=True, metavar="ADDRESS", help="a mailbox of yours; the mails go there")
+    live.add_argument("--yes", action="store_true", help="send; without it, only say what would be sent")
+    live.add_argument("--config", help="the configuration file (GATEWAY_CONFIG)")
+    live.add_argument("--sender", metavar="NAME", help="this sender of gateway.yaml; else the first of each provider")
+    live.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these checks")
+    live.add_argument("--long", action="store_true", help="also what is answered after ten minutes and after 25 hours")
+    live.add_argument("--failing", default="", metavar="ADDRESS", help="an address whose domain takes no mail")
+    live.add_argument("--json", action="store_true", help="print one JSON object, and ask nothing")
+    live.set_defaults(run=_verify_live)
+
 
 def _doctor(options: argparse.Namespace) -> int:
     from gateway import doctor
@@ -46,6 +57,45 @@ def _doctor(options: argparse.Namespace) -> int:
     text, status = asyncio.run(work)
     print(text)
     return status
+
+
+def _verify_live(options: argparse.Namespace) -> int:
+    from gateway import live
+    from gateway.finding import as_json, as_text, exit_status
+    from gateway.settings import Environment
+
+    asked = sys.stdin.isatty() and not options.json
+    wish = live.Wish(
+        to=options.to,
+        config=options.config,
+        sender=options.sender,
+        only=tuple(options.only),
+        long=options.long,
+        failing=options.failing,
+        count=_ask if asked else _nobody,
+    )
+    plan = live.plan({"GATEWAY_ENVIRONMENT": Environment.LOCAL, **os.environ}, wish)
+    if not options.yes:
+        print(f"{plan}\n\nNothing was sent. To send, add --yes.")
+        return WRONG_USAGE
+    print(plan, file=sys.stderr)
+    found = asyncio.run(live.verify(plan, lambda line: print(line, file=sys.stderr, flush=True)))
+    print((as_json if options.json else as_text)(found))
+    return exit_status(found)
+
+
+WRONG_USAGE = 2
+
+
+def _ask(subject: str) -> int | None:
+    """The owner counts; an empty answer is "I cannot say"."""
+    answer = input(f"How many mails came with the subject `{subject}`? ").strip()
+    return int(answer) if answer.isascii() and answer.isdigit() else None
+
+
+def _nobody(subject: str) -> int | None:
+    del subject
+    return None
 
 
 def _content(name: str) -> str:
