@@ -1,0 +1,110 @@
+// The app: an identity, a storage account and settings come in, a function app on Flex Consumption goes out.
+
+import { cloud } from 'cloud.bicep'
+import { containers } from 'layout.bicep'
+
+param planName string
+param name string
+param location string
+param tags { *: string }
+param identityName string
+param insightsName string
+param storageName string
+param vaultName string
+param workspaceId string
+@description('Empty: no virtual network.')
+param subnetId string
+param instanceMemoryMB int
+param maximumInstanceCount int
+param httpConcurrency int
+param alwaysReadyInstances int
+@description('What the gateway is told besides where its storage is.')
+param settings { *: string }
+@description('App setting: name of the secret in the vault.')
+param vaultSettings { *: string }
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = { name: identityName }
+resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
+resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = { name: vaultName }
+
+var suffix = environment().suffixes.storage
+var references = mapValues(
+  vaultSettings,
+  secret => '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/${secret})'
+)
+
+resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: { name: 'FC1', tier: 'FlexConsumption' }
+  properties: { reserved: true }
+}
+
+resource site 'Microsoft.Web/sites@2024-11-01' = {
+  name: name
+  location: location
+  tags: { ...tags, 'azd-service-name': 'api' }
+  kind: 'functionapp,linux'
+  identity: { type: 'UserAssigned', userAssignedIdentities: { '${identity.id}': {} } }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    keyVaultReferenceIdentity: identity.id
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: 'https://${storageName}.blob.${suffix}/${containers.package}'
+          authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identity.id }
+        }
+      }
+      runtime: { name: 'python', version: '3.13' }
+      scaleAndConcurrency: {
+        alwaysReady: alwaysReadyInstances == 0 ? [] : [{ name: 'http', instanceCount: alwaysReadyInstances }]
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+        // Without it Python gets 1, and a storm of requests one instance each.
+        triggers: { http: { perInstanceConcurrency: httpConcurrency } }
+      }
+    }
+    siteConfig: { minTlsVersion: '1.2', http20Enabled: true }
+  }
+
+  // No list of settings inside the site: this resource is the whole list, and a second one would fight with it.
+  resource appSettings 'config' = {
+    name: 'appsettings'
+    properties: {
+      ...references
+      ...settings
+      APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
+      AZURE_AUTHORITY_HOST: environment().authentication.loginEndpoint
+      AZURE_CLIENT_ID: identity.properties.clientId
+      AZURE_TENANT_ID: subscription().tenantId
+      AzureWebJobsStorage__accountName: storageName
+      AzureWebJobsStorage__blobServiceUri: 'https://${storageName}.blob.${suffix}'
+      AzureWebJobsStorage__queueServiceUri: 'https://${storageName}.queue.${suffix}'
+      AzureWebJobsStorage__tableServiceUri: 'https://${storageName}.table.${suffix}'
+      AzureWebJobsStorage__credential: 'managedidentity'
+      AzureWebJobsStorage__clientId: identity.properties.clientId
+      GRAPH_ENDPOINT: cloud(environment().name).graph
+    }
+  }
+
+  // Deployment goes by Entra identity only.
+  resource scm 'basicPublishingCredentialsPolicies' = { name: 'scm', properties: { allow: false } }
+  resource ftp 'basicPublishingCredentialsPolicies' = { name: 'ftp', properties: { allow: false } }
+}
+
+// The app's lines are in Application Insights; FunctionAppLogs would keep, and bill, each of them twice.
+resource figures 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: site
+  name: 'figures'
+  properties: { workspaceId: workspaceId, metrics: [{ category: 'AllMetrics', enabled: true }] }
+}
+
+output name string = site.name
+output uri string = 'https://${site.properties.defaultHostName}'
