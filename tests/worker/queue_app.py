@@ -53,9 +53,9 @@ async def poison(msg: func.QueueMessage, context: func.Context) -> None:
 
 
 @app.function_name("named")
-@app.queue_trigger("msg", "%QUEUE%", "Storage")
+@app.queue_trigger("msg", "%QUEUE%", "Storage", data_type=func.DataType.BINARY)
 async def named(msg: func.QueueMessage, context: func.Context) -> None:
-    """A queue and a connection by settings: `Storage` is found as AzureWebJobsStorage."""
+    """A queue and a connection by settings: `Storage` is found as AzureWebJobsStorage. It takes bytes."""
     await _work("named", msg, context)
 
 

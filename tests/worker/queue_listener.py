@@ -32,20 +32,26 @@ FIRST_PAUSE = 0.1
 
 POISON = "-poison"
 
-Invoke = Callable[[str, Mapping[str, Any]], Awaitable[bool]]
-"""Runs the function with a text and its metadata: whether it succeeded."""
+Invoke = Callable[[str | bytes, Mapping[str, Any]], Awaitable[bool]]
+"""Runs the function with a body and its metadata: whether it succeeded."""
 
 
 class QueueListener:
     """Polls one queue until it is cancelled."""
 
-    def __init__(self, queue: Queue, poison: Queue | None, settings: Queues, lease: float, invoke: Invoke) -> None:
-        """A queue without `poison` is a poison queue itself, or has a name too long to have one."""
+    def __init__(
+        self, queue: Queue, poison: Queue | None, settings: Queues, lease: float, invoke: Invoke, *, binary: bool
+    ) -> None:
+        """A queue without `poison` is a poison queue itself, or has a name too long to have one.
+
+        `binary` is the trigger's data type.
+        """
         self.queue = queue
         self._poison = poison
         self._settings = settings
         self._lease = lease
         self._invoke = invoke
+        self._binary = binary
         self._running: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self.moved: Callable[[str], None] = lambda _: None
@@ -125,18 +131,20 @@ class QueueListener:
 
         renewing = asyncio.create_task(renew())
         try:
-            text = self._text(message)
-            return text is not None and await self._invoke(text, metadata(message, text)), held
+            body = self._body(message)
+            return body is not None and await self._invoke(body, metadata(message, body)), held
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
 
-    def _text(self, message: Received) -> str | None:
+    def _body(self, message: Received) -> str | bytes | None:
         """None for bytes that are no text: they cannot be bound to a function that takes text."""
-        if self._settings.message_encoding == "none":
-            return message.text
+        plain = self._settings.message_encoding == "none"
+        content = message.text.encode() if plain else _decoded(message.text) or b""
+        if self._binary:
+            return content
         try:
-            return (_decoded(message.text) or b"").decode()
+            return content.decode()
         except UnicodeDecodeError:
             return None
 
@@ -150,13 +158,14 @@ class QueueListener:
         self.moved(self._poison.name)
 
 
-def metadata(message: Received, text: str) -> dict[str, Any]:
+def metadata(message: Received, body: str | bytes) -> dict[str, Any]:
     """What the trigger knows of a message; the fields of a JSON object override it, whatever their case, as text.
 
-    Lists and nulls are left out. A field that is not of the trigger's is passed on under its own name.
+    Lists and nulls are left out. A field that is not of the trigger's is passed on under its own name. Only text is
+    looked through so (`value as string`), so a function that takes bytes has the metadata as they are.
     """
     found: dict[str, Any] = {
-        "QueueTrigger": text,
+        "QueueTrigger": body if isinstance(body, str) else body.decode(errors="replace"),
         "DequeueCount": message.dequeued,
         "ExpirationTime": message.expires,
         "Id": message.id,
@@ -165,16 +174,18 @@ def metadata(message: Received, text: str) -> dict[str, Any]:
         "PopReceipt": message.receipt,
     }
     names = {name.lower(): name for name in found}
-    for name, value in _object(text).items():
+    for name, value in _object(body).items():
         if value is not None and not isinstance(value, list):
             # The real host's JSON library writes a value as text: True, not true.
             found[names.setdefault(name.lower(), name)] = value if isinstance(value, dict) else str(value)
     return found
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(body: str | bytes) -> dict[str, Any]:
+    if isinstance(body, bytes):
+        return {}
     try:
-        value = json.loads(text)
+        value = json.loads(body)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -101,6 +101,15 @@ async def plain(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> A
         yield ready
 
 
+async def test_a_missing_queue_is_looked_for_and_not_created(plain: Bench) -> None:
+    """It works as soon as somebody puts a message there; its name and its connection come from settings."""
+    with pytest.raises(StorageFailed, match="404"):
+        await plain.queue("named").length()
+    await plain.queue("named").put("at last")
+
+    assert len(await plain.seen(function="named", body="at last")) == 1
+
+
 async def test_a_message_arrives_with_its_metadata_and_is_deleted(plain: Bench) -> None:
     """Times with their zone, the count as a number."""
     before = datetime.now(UTC).replace(microsecond=0)
@@ -145,6 +154,17 @@ async def test_a_body_that_spoils_the_metadata_never_reaches_the_function(plain:
 
     assert log.count("function work failed: ValueError: time data 'yesterday'") == MOST
     assert [seen for seen in await plain.seen() if "yesterday" in seen.get("body", "")] == []
+
+
+async def test_a_function_that_takes_bytes_has_the_metadata_as_they_are(plain: Bench) -> None:
+    """The host looks for fields in text only; so a trigger of data type binary cannot be misled."""
+    body = '{"id": "x", "InsertionTime": "yesterday"}'
+    await plain.queue("named").put(body)
+
+    (seen,) = await plain.seen(function="named", body=body)
+
+    assert (len(seen["id"]), seen["count"]) == (36, 1)
+    assert datetime.fromisoformat(seen["inserted"]).tzinfo is not None
 
 
 async def test_a_failure_comes_again_and_then_goes_to_poison(plain: Bench) -> None:
@@ -205,15 +225,6 @@ async def waiting(bench: Bench, count: int) -> list[int]:
             return found
         await asyncio.sleep(0.02)
     raise AssertionError(f"only {len(found)} of {count} came")
-
-
-async def test_a_missing_queue_is_looked_for_and_not_created(plain: Bench) -> None:
-    """It works as soon as somebody puts a message there; its name and its connection come from settings."""
-    with pytest.raises(StorageFailed, match="404"):
-        await plain.queue("named").length()
-    await plain.queue("named").put("at last")
-
-    assert len(await plain.seen(function="named", body="at last")) == 1
 
 
 async def test_a_function_that_cannot_start_is_off_and_no_other(plain: Bench) -> None:

@@ -70,8 +70,11 @@ class Triggers:
         kind = function.trigger["type"] if function else ""
         if kind not in {"queueTrigger", "timerTrigger"}:
             return False
-        data = text if kind == "queueTrigger" else timer_listener.request()
-        metadata = {"QueueTrigger": text, "DequeueCount": 0} if kind == "queueTrigger" else {}
+        data: Any = timer_listener.request()
+        metadata: dict[str, Any] = {}
+        if function and kind == "queueTrigger":
+            data = text.encode() if _binary(function) else text
+            metadata = {"QueueTrigger": text, "DequeueCount": 0}
         task = asyncio.create_task(self._invoke(name, data, metadata))
         self._asked.add(task)
         task.add_done_callback(self._asked.discard)
@@ -97,12 +100,11 @@ class Triggers:
         poison = name + POISON
         has_poison = not name.endswith(POISON) and len(poison) <= _LONGEST
 
-        async def invoke(text: str, metadata: Mapping[str, Any]) -> bool:
-            return await self._invoke(function.name, text, metadata)
+        async def invoke(body: str | bytes, metadata: Mapping[str, Any]) -> bool:
+            return await self._invoke(function.name, body, metadata)
 
-        return QueueListener(
-            storage.queue(name), storage.queue(poison) if has_poison else None, self._settings, self._lease, invoke
-        )
+        queues = (storage.queue(name), storage.queue(poison) if has_poison else None)
+        return QueueListener(*queues, self._settings, self._lease, invoke, binary=_binary(function))
 
     def _timer(self, function: Function, http: aiohttp.ClientSession) -> TimerListener:
         storage = self._storage(http, OWN_STORAGE)
@@ -142,6 +144,11 @@ class Triggers:
             LOGGER.warning("function %s failed: %s", name, error)
             return False
         return True
+
+
+def _binary(function: Function) -> bool:
+    """Whether it takes a message as bytes; text is the default."""
+    return str(function.trigger.get("dataType", "")).lower() == "binary"
 
 
 def disabled(name: str, environ: Mapping[str, str]) -> bool:
