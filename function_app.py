@@ -38,7 +38,9 @@ def on_queue(queue: str) -> None:
 
         await triggers.on_queue(queue, msg.get_body(), msg.id or "", context.trace_context.trace_parent)
 
-    app.function_name(queue.replace("-", "_"))(app.queue_trigger("msg", queue, "AzureWebJobsStorage")(run))
+    # As bytes: in text the host looks for fields of its own ("id", "InsertionTime"), and believes them.
+    trigger = app.queue_trigger("msg", queue, "AzureWebJobsStorage", data_type=func.DataType.BINARY)
+    app.function_name(queue.replace("-", "_"))(trigger(run))
 
 
 on_queue("notifications")  # the native JSON with its source, for whoever cannot or need not wait for an answer

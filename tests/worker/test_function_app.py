@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway import asgi, triggers
+from gateway import asgi
 from tests.worker import messages
 from tests.worker.apps import echo, mirror, respond
 from tests.worker.caller import Caller
@@ -51,10 +51,11 @@ async def test_the_worker_finds_exactly_these_functions(worker: Worker) -> None:
                 "name": "msg",
                 "queueName": f"{name}{poison}",
                 "connection": "AzureWebJobsStorage",
+                "dataType": "BINARY",
             }
         ]
-        for name in triggers.QUEUES
-        for poison in ("", triggers.POISON)
+        for name in ("notifications", "outbox", "outbox-high", "delivery-reports")
+        for poison in ("", "-poison")
     }
     assert found == {"http": http, "sweep": [timer], **queues}
 
