@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run setup test check tools bench format schema clean
+.PHONY: run setup test check tools bench soak format schema clean
 
 run: $(VENV)/host  ## start the gateway with the sample configuration on http://127.0.0.1:7071
 	$(BIN)/python -m gateway dev
@@ -28,6 +28,10 @@ tools: $(VENV)/dev  ## the optional programs the tests use: a browser, Alertmana
 
 bench: $(VENV)/dev  ## the figures, as ratios inside one run
 	$(BIN)/python -m bench
+
+soak: $(VENV)/dev tools  ## the long form of the fault runs: kills and failing providers for half an hour
+	$(BIN)/python -m tests.end_to_end.storm --count 10000 --kills 500
+	SOAK=1 $(BIN)/python -m pytest tests/stores tests/end_to_end tests/infra
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

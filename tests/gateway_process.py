@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,12 +111,16 @@ def start(
     environment: str = "test",
     port: int = 0,
     variables: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "gateway"),
 ) -> GatewayProcess:
-    """Start one and return when it listens; `store` is a path, or all that may stand behind `--store`."""
+    """Start one and return when it listens; `store` is a path, or all that may stand behind `--store`.
+
+    `program` is what Python runs: perhaps one that changes something before the gateway begins.
+    """
     store = f"sqlite:{store}" if isinstance(store, Path) else store
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "dev", "--config", str(config), "--store", store, "--port", str(port)],
+        [sys.executable, *program, "dev", "--config", str(config), "--store", store, "--port", str(port)],
         cwd=ROOT,
         env={**inherited, "GATEWAY_ENVIRONMENT": environment, **(variables or {})},
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The queue `notifications`: what is accepted from it and what becomes a dead letter, through the real line and store."""
+"""The queue `notifications`: what is accepted from it, and what becomes a dead letter, through line and store."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_a_large_notification_lies_in_a_blob(gateway: Running, intake: Int
         (body(source="nowhere"), "unknown_source", "gateway.yaml has app, other"),
         (body(source="contact"), "unknown_source", "gateway.yaml has app, other"),
         (body({"to": "ops@example.com", "text": "x"}), "invalid", "source is missing"),
-        (body(to="boss@elsewhere.example"), "recipient_not_allowed", "elsewhere"),
+        (body(to="boss@elsewhere.example"), "recipient_not_allowed", "sources.app.allow"),
         (body(to="nobody"), "invalid", "to"),
         (body(priority="now"), "invalid", "priority"),
         (b'{"blob": "a/b"}', "blob_missing", "no such blob"),
