@@ -120,13 +120,14 @@ async def test_an_identity_that_may_only_read_fails() -> None:
 
 
 async def test_an_account_by_identity_is_asked_with_a_token() -> None:
-    """One token for all three services; whether the app has the roles stays open on a person's machine."""
+    """One token for all three services. Whether the app has the roles stays open on a person's machine: only look."""
     credential = Credential("token-1")
     app = Answers({})
     async with serve(app, lifespan="off") as url:
         found = await verdicts(patient(GATEWAY_STORE="azure", credential=credential, **by_identity(url)), "storage")
 
     assert [*((f"storage.{service}", "pass") for service in SERVICES), ("storage.roles", "could not tell")] == found
+    assert [] == [asked for asked in app.asked if not asked.startswith("GET ")]
     assert ({"https://storage.azure.com/.default"}, {"Bearer token-1"}) == (set(credential.scopes), app.authorizations)
 
 
