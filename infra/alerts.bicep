@@ -3,11 +3,170 @@
 param insightsName string
 param location string
 param tags { *: string }
+@description('Empty: nobody is mailed.')
 param email string
 param oldestMinutes int
 param refusals int
+@description('0: silence is no alarm.')
 param silenceHours int
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
 
-output todo string = '${insights.id}${location}${string(tags)}${email}${oldestMinutes}${refusals}${silenceHours}'
+type rule = {
+  @description('Also the name of its query\'s file.')
+  name: string
+  title: string
+  @description('What an operator does about it.')
+  remedy: string
+  query: string
+  @description('0 is critical, 1 error, 2 warning.')
+  severity: 0 | 1 | 2
+  window: string
+  every: string
+  @description('The column that is compared; without one, lines are counted.')
+  column: string?
+  aggregation: 'Count' | 'Maximum' | 'Total'
+  operator: 'GreaterThan' | 'LessThan'
+  threshold: int
+}
+
+var rules rule[] = [
+  {
+    name: 'dead-letters'
+    title: 'Notifications ended without mail'
+    remedy: 'GET /v1/notifications?status=failed (or unknown) has the reason; mend it, then replay.'
+    query: loadTextContent('queries/dead-letters.kql')
+    severity: 1
+    window: 'PT15M'
+    every: 'PT5M'
+    aggregation: 'Count'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'oldest-due'
+    title: 'Mail waits longer than ${oldestMinutes} minutes'
+    remedy: 'The workbook says why: throttled by a provider, a fault of its own, or too few instances.'
+    query: loadTextContent('queries/oldest-due.kql')
+    severity: 1
+    window: 'PT15M'
+    every: 'PT5M'
+    column: 'seconds'
+    aggregation: 'Maximum'
+    operator: 'GreaterThan'
+    threshold: oldestMinutes * 60
+  }
+  {
+    name: 'timer-stopped'
+    title: 'The gateway does not run'
+    remedy: 'GET /health/ready of the app says what is wrong; without an answer look at the app itself.'
+    query: loadTextContent('queries/timer-stopped.kql')
+    severity: 0
+    window: 'PT15M'
+    every: 'PT5M'
+    column: 'runs'
+    aggregation: 'Total'
+    operator: 'LessThan'
+    threshold: 1
+  }
+  {
+    name: 'faults'
+    title: 'The gateway has faults of its own'
+    remedy: 'The line names the kind of fault and the place in the code; `doctor` checks storage and configuration.'
+    query: loadTextContent('queries/faults.kql')
+    severity: 1
+    window: 'PT15M'
+    every: 'PT5M'
+    aggregation: 'Count'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'provider-refusals'
+    title: 'A provider refuses our calls'
+    remedy: 'unauthorized and no_credential: look at roles and grants with `doctor`; throttled: raise the quota; refused: the line has the provider\'s code.'
+    query: loadTextContent('queries/provider-refusals.kql')
+    severity: 2
+    window: 'PT15M'
+    every: 'PT5M'
+    aggregation: 'Count'
+    operator: 'GreaterThan'
+    threshold: refusals
+  }
+  {
+    name: 'suppressions'
+    title: 'Recipients are not reached'
+    remedy: 'Mend the address where it is configured, then take it off the list with DELETE /v1/suppressions.'
+    query: loadTextContent('queries/suppressions.kql')
+    severity: 2
+    window: 'PT1H'
+    every: 'PT15M'
+    aggregation: 'Count'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+]
+
+var silence rule[] = silenceHours == 0
+  ? []
+  : [
+      {
+        name: 'silence'
+        title: 'Nothing was accepted for ${silenceHours} hours'
+        remedy: 'Send a notification by hand; if it arrives, look at the systems that should have sent some.'
+        query: loadTextContent('queries/silence.kql')
+        severity: 1
+        window: silenceHours < 24 ? 'PT${silenceHours}H' : 'P${silenceHours / 24}D'
+        every: 'PT15M'
+        column: 'accepted'
+        aggregation: 'Total'
+        operator: 'LessThan'
+        threshold: 1
+      }
+    ]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: 'notification-gateway'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'gateway'
+    // Azure's own mail, not the gateway's: what is broken cannot say so.
+    emailReceivers: empty(email) ? [] : [{ name: 'operators', emailAddress: email, useCommonAlertSchema: true }]
+  }
+}
+
+resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for item in concat(rules, silence): {
+    name: 'gateway-${item.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: 'Notification Gateway: ${item.title}'
+      description: item.remedy
+      enabled: true
+      severity: item.severity
+      scopes: [insights.id]
+      evaluationFrequency: item.every
+      windowSize: item.window
+      autoMitigate: true
+      // The queries are tested before they come here; a workspace of some seconds' age refuses even good ones.
+      skipQueryValidation: true
+      criteria: {
+        allOf: [
+          {
+            query: item.query
+            timeAggregation: item.aggregation
+            metricMeasureColumn: item.?column
+            operator: item.operator
+            threshold: item.threshold
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: [people.id] }
+    }
+  }
+]
