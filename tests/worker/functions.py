@@ -21,7 +21,7 @@ from gateway.settings import Settings
 from tests.conftest import CONFIG, Running, with_hashes
 from tests.worker import process
 from tests.worker.process import ROOT, HostProcess
-from tests.worker.storage import Storage, StorageFailed
+from tests.worker.storage import Queue, Storage, StorageFailed
 
 OUTBOXES = ("outbox", "outbox-high")
 CONTAINERS = ("captured", "payloads")
@@ -76,7 +76,7 @@ async def emptied(storage: Storage, account: str) -> None:
     A message that waits for hours keeps its doorbell, so nobody waits long for that.
     """
     for _ in range(25):
-        if sum([await _length(storage, name) for name in OUTBOXES]) == 0:
+        if sum([await length(storage.queue(name)) for name in OUTBOXES]) == 0:
             break
         await asyncio.sleep(0.02)
     async with TableServiceClient.from_connection_string(account) as tables:
@@ -86,8 +86,9 @@ async def emptied(storage: Storage, account: str) -> None:
             await storage.delete(service, name, query)
 
 
-async def _length(storage: Storage, name: str) -> int:
+async def length(queue: Queue) -> int:
+    """How many messages a queue has; none if it was never there."""
     try:
-        return await storage.queue(name).length()
+        return await queue.length()
     except StorageFailed:
         return 0

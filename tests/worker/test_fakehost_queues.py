@@ -70,7 +70,7 @@ def folder_with_app(folder: Path, **queues: Any) -> Path:
     """The app, with a host.json of the test's choice."""
     folder.mkdir(exist_ok=True)
     shutil.copy(APP, folder / "function_app.py")
-    settings = {"maxDequeueCount": MOST, "maxPollingInterval": "00:00:01", "visibilityTimeout": "00:00:01"}
+    settings = {"maxDequeueCount": MOST, "maxPollingInterval": "00:00:00.2", "visibilityTimeout": "00:00:01"}
     settings |= {"messageEncoding": "none", "batchSize": 4, "newBatchThreshold": 1} | queues
     content = {"version": "2.0", "extensions": {"http": {"routePrefix": ""}, "queues": settings}}
     (folder / "host.json").write_text(json.dumps(content), "utf-8")
