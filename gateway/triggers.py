@@ -16,6 +16,7 @@ from gateway.clock import wall_clock
 from gateway.errors import Rejected
 from gateway.message import OPEN, Priority
 from gateway.queues import Account, Intake, readable
+from gateway.suppressions import Suppressions
 from gateway.telemetry import ERROR, WARNING, log
 from gateway.wiring import Gateway
 
@@ -128,4 +129,6 @@ class Desk:
             known = await self.gateway.store.report(report)
             # One resource may send for several systems, and then reports on the mails of all.
             event = report.status if known else "report_foreign"
+            if known:
+                await Suppressions(self.gateway.store).learn(report)
             log(event, message=known, reason=report.reason, operation=report.operation)
