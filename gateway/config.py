@@ -9,6 +9,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -84,6 +85,13 @@ KeyHash = Annotated[str, BeforeValidator(_hashed)]
 Template = Annotated[str, BeforeValidator(_template)]
 
 
+def acs_host(text: str) -> str:
+    """The host of an endpoint, or of a connection string, which is `endpoint=https://…/;accesskey=…`."""
+    pairs = (part.partition("=") for part in text.split(";"))
+    named = next((value for name, _, value in pairs if name.strip().lower() == "endpoint"), text).strip()
+    return urlsplit(named if "://" in named else f"https://{named}").netloc.lower()
+
+
 class Rate(Model):
     """How many messages a sender's account may send."""
 
@@ -110,6 +118,13 @@ class Sender(Model):
     def from_address(self) -> Address:
         """The From header's mailbox."""
         return Address(email=self.address.email, name=self.name or self.address.name)
+
+    @property
+    def resource(self) -> str:
+        """Where the provider counts its mail: the mailbox, or the host of its own ACS resource ("" without one)."""
+        return (
+            acs_host(self.connection_string or self.endpoint) if self.transport == "acs" else self.address.email.lower()
+        )
 
     def way_out(self, *, production: bool) -> str:
         """The transport that is really used: capture, unless this is production or the sender is live."""

@@ -5,6 +5,7 @@ It keeps to what `gateway.ledger.Store` says of `read`, `write`, `scan` and `rem
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
@@ -24,12 +25,14 @@ class MemoryValues:
     async def read(self, key: str) -> tuple[bytes, str] | None:
         """A value and its version."""
         self.calls["read"] += 1
+        await asyncio.sleep(0)
         found = self.values.get(key)
         return (found[0], str(found[1])) if found else None
 
     async def write(self, key: str, value: bytes, version: str | None) -> bool:
         """Compare-and-set."""
         self.calls["write"] += 1
+        await asyncio.sleep(0)
         if self.rivals and key in self.values:
             self.rivals -= 1
             self._put(key, self.values[key][0])
