@@ -16,20 +16,23 @@ from typing import Any
 import pytest
 
 from gateway.errors import StoreUnavailable
-from gateway.ledger import Entry
+from gateway.ledger import Amendment, Entry, Report
 from gateway.message import Message, Priority, Status
 from gateway.settings import Settings
 from gateway.stores import azure_rest
 from gateway.stores import azure_rows as rows
 from gateway.stores.azure import AzureStore
 from tests.azurite import Azurite
-from tests.factories import NOW, make_attachment, make_entry, make_message, new_id
+from tests.factories import NOW, make_attachment, make_entry, make_message, new_id, operation_like
 from tests.faultproxy import Fault, FaultProxy, proxied
-from tests.stores.steps import LEASES, MINUTE, claimed, settlement, state
+from tests.stores.steps import LEASES, MINUTE, claimed, listed, settlement, state
 
 LARGE = make_attachment(content=bytes(range(256)) * 1200)
 WAITS = {Fault.STALL, Fault.LATE}
 """Faults that a caller only notices by its own time limit."""
+
+REPORT = Report(operation="", recipient="info@example.com", status=Status.BOUNCED, at=NOW)
+CANCEL = Amendment(allowed=frozenset({Status.QUEUED}), status=Status.CANCELLED, event="cancelled", at=NOW)
 
 SOAK = os.environ.get("SOAK") == "1"
 ONCE = list(Fault) if SOAK else [Fault.DROP, Fault.CUT, Fault.LATE]
@@ -66,11 +69,6 @@ async def _added(case: Case) -> None:
 async def _claimed(case: Case) -> None:
     await _added(case)
     case.said = await claimed(case.store, case.message)
-
-
-async def _settled(case: Case) -> None:
-    await _claimed(case)
-    assert await case.store.settle(case.said, settlement(at=NOW))
 
 
 async def _kept(case: Case) -> None:
@@ -225,9 +223,101 @@ async def _change(case: Case) -> bool:
     return await case.spoiled.write("key", b"1", case.said[1])
 
 
+async def _remove(case: Case) -> bool:
+    return await case.spoiled.remove("key", case.said[1])
+
+
+async def _after_remove(case: Case) -> None:
+    """Gone and told so; or not sure, and gone or not."""
+    found = await case.store.read("key")
+    assert case.said is not False
+    assert found is None or not case.sure
+    assert await case.store.write("key", b"2", found and found[1]) is True
+
+
+async def _sent(case: Case) -> None:
+    await _added(case)
+    claim = await claimed(case.store, case.message)
+    assert await case.store.settle(claim, settlement(at=NOW))
+
+
+async def _report(case: Case) -> str | None:
+    return await case.spoiled.report(REPORT.model_copy(update={"operation": case.message.operation_id}))
+
+
+async def _after_report(case: Case) -> None:
+    """Heard, once; a second report of the same changes nothing more."""
+    if case.sure:
+        assert case.said == case.message.id
+        assert (await state(case.store, case.message)).status == Status.BOUNCED
+    for _ in range(2):
+        again = REPORT.model_copy(update={"operation": case.message.operation_id})
+        assert await case.store.report(again) == case.message.id
+    entry = await case.store.get(case.message.notification)
+    assert entry is not None
+    assert ([event.event for event in entry.history], entry.status) == (
+        ["accepted", "sent", "bounced"],
+        Status.BOUNCED,
+    )
+    assert await listed(case.store, "bounced") == [case.message.notification]
+
+
+async def _cancel(case: Case) -> Status | None:
+    return await case.spoiled.amend(case.message.id, CANCEL)
+
+
+async def _after_cancel(case: Case) -> None:
+    """Stopped, once, and due no more; or still due."""
+    shown = await state(case.store, case.message)
+    assert shown.status == Status.CANCELLED or not case.sure
+    assert case.said == Status.QUEUED or not case.sure
+    assert await case.store.amend(case.message.id, CANCEL) == shown.status
+    entry = await case.store.get(case.message.notification)
+    assert entry is not None
+    assert [event.event for event in entry.history] == ["accepted", "cancelled"]
+    assert await case.store.due(NOW, 10) == []
+    assert await case.store.purge(bodies=NOW + MINUTE, ledger=NOW, captured=NOW) == 1
+
+
+async def _replay(case: Case) -> Status | None:
+    return await case.spoiled.amend(case.message.id, _again(case.message))
+
+
+async def _after_replay(case: Case) -> None:
+    """Due once, under its new key, by which a report finds it; and afterwards it can be deleted."""
+    shown = await state(case.store, case.message)
+    assert shown.status == Status.QUEUED or not case.sure
+    assert case.said == Status.SENT or not case.sure
+    key = operation_like(case.message)
+    assert await case.store.amend(case.message.id, _again(case.message)) == shown.status
+    assert [due.id for due in await case.store.due(NOW, 10)] == [case.message.id]
+    claim = await claimed(case.store, case.message)
+    assert claim.message == case.message.model_copy(update={"operation_id": key})
+    assert await case.store.settle(claim, settlement()) is True
+    assert await case.store.report(REPORT.model_copy(update={"operation": key})) == case.message.id
+    case.message = claim.message
+    await _after_purge(case)
+
+
+def _again(message: Message) -> Amendment:
+    key = operation_like(message)
+    allowed = frozenset({Status.SENT})
+    return Amendment(allowed=allowed, status=Status.QUEUED, event="replayed", at=NOW, operation_id=key)
+
+
+async def _replayed(case: Case) -> None:
+    """Final, with an old key and a new one."""
+    await _sent(case)
+    assert await case.store.amend(case.message.id, _again(case.message)) == Status.SENT
+    claim = await claimed(case.store, case.message)
+    assert await case.store.settle(claim, settlement(at=NOW))
+
+
 async def _look(case: Case) -> Any:
     """Everything that only reads."""
     store, message = case.spoiled, case.message
+    assert [entry.id for entry in await store.beginning(message.notification[:8], 10)] == [message.notification]
+    assert await store.scan("nobody", "", 10) == []
     page = await store.list(status="queued", source="", since=None, cursor="", limit=10)
     return (
         [entry.id for entry in page.entries],
@@ -271,8 +361,12 @@ VERBS: dict[str, tuple[Step, Step, Step]] = {
     "put": (_nothing, _put, _after_put),
     "write": (_nothing, _write, _after_write),
     "change": (_written, _change, _after_write),
+    "remove": (_written, _remove, _after_remove),
+    "report": (_sent, _report, _after_report),
+    "cancel": (_added, _cancel, _after_cancel),
+    "replay": (_sent, _replay, _after_replay),
     "look": (_added, _look, _after_look),
-    "purge": (_settled, _purge, _after_purge),
+    "purge": (_replayed, _purge, _after_purge),
 }
 """Each verb: what comes before it, itself, and what must be true afterwards."""
 
@@ -325,11 +419,16 @@ async def _run(proxy: FaultProxy, verb: str, fault: Fault | None, number: int | 
     return calls
 
 
-def _message(*, large: bool = False) -> Message:
-    return make_message(notification=f"{new_id()[:-1]}0", attachments=(LARGE,) if large else ())
+def _message(verb: str, *, large: bool = False) -> Message:
+    transport = "acs" if verb in REPORTED else "capture"
+    attachments = (LARGE,) if large else ()
+    return make_message(notification=f"{new_id()[:-1]}0", transport=transport, attachments=attachments)
 
 
-LARGE_TOO = ("add", "claim", "keep", "forget", "purge")
+REPORTED = ("add", "report", "replay", "purge")
+"""Verbs that do more for a message that may be reported on."""
+
+LARGE_TOO = ("add", "claim", "replay", "keep", "forget", "purge")
 """Verbs that do more for a message too large for a row."""
 
 CASES = [(verb, False) for verb in VERBS] + [(verb, True) for verb in LARGE_TOO]
@@ -339,13 +438,13 @@ CASES = [(verb, False) for verb in VERBS] + [(verb, True) for verb in LARGE_TOO]
 @pytest.mark.parametrize(("verb", "large"), CASES)
 async def test_one_fault_at_any_call_changes_nothing(proxy: FaultProxy, verb: str, large: bool, fault: Fault) -> None:
     """The verb succeeds as if nothing had been."""
-    calls = await _run(proxy, verb, None, None, _message(large=large))
+    calls = await _run(proxy, verb, None, None, _message(verb, large=large))
     for number in range(1, calls + 1):
-        await _run(proxy, verb, fault, number, _message(large=large))
+        await _run(proxy, verb, fault, number, _message(verb, large=large))
 
 
 @pytest.mark.parametrize("fault", LASTING, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_lasting_fault_is_said_and_leaves_no_lie(proxy: FaultProxy, verb: str, fault: Fault) -> None:
     """The verb says StoreUnavailable, whatever was applied, and afterwards everything goes on."""
-    await _run(proxy, verb, fault, None, _message())
+    await _run(proxy, verb, fault, None, _message(verb))
