@@ -28,7 +28,6 @@ QUEUE = "queue"
 """The source of dead letters: queue messages that could not be read."""
 
 _DOUBTS = frozenset({"in_doubt", "claim_expired"})
-_CERTAIN = frozenset({"deferred", "replayed"})
 _ACCEPTED = frozenset({Status.SENT.value, Status.CAPTURED.value})
 
 
@@ -152,12 +151,17 @@ def _events(entry: Entry, state: MessageState) -> Sequence[Event]:
 def _asking(events: Iterable[Event]) -> bool:
     """Whether a try may have reached the provider, which was not asked yet or has not answered.
 
-    A delivery report may stand in between: it says of one recipient that it arrived, and ends no doubt.
+    Only the provider's "unknown id" ends that (retry.decide submits again after nothing else), or a person. A report on
+    one recipient does not, nor does a claim that had to wait for its quota before it could ask.
     """
     asking = False
     for event in events:
-        asking = event.event in _DOUBTS or (asking and event.event not in _CERTAIN)
+        asking = event.event in _DOUBTS or (asking and not _certain(event))
     return asking
+
+
+def _certain(event: Event) -> bool:
+    return event.event == "replayed" or (event.event == "deferred" and event.reason == Reason.NOT_FOUND)
 
 
 def _parked(events: Iterable[Event]) -> bool:

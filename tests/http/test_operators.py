@@ -33,15 +33,13 @@ async def standing(gateway: Running, *statuses: Status, reason: str = "") -> lis
     return list(messages)
 
 
-async def tried(gateway: Running, message: Message, event: str, *, unresolved: bool) -> None:
+async def tried(gateway: Running, message: Message, event: str, reason: str, *, unresolved: bool) -> None:
     """A try of a waiting message that ended with this event."""
     store = gateway.gateway.store
     at = wall_clock() + LATER
     claim = await store.claim(message.id, "test", at, LEASES)
     assert claim is not None
-    word = Settlement(
-        status=Status.DEFERRED, event=event, at=at, reason="connection_lost", due=at, unresolved=unresolved
-    )
+    word = Settlement(status=Status.DEFERRED, event=event, at=at, reason=reason, due=at, unresolved=unresolved)
     assert await store.settle(claim, word)
 
 
@@ -212,20 +210,23 @@ class TestCancel:
         assert ((409, "too_late"), True) == (reply.code, "stands at sending" in reply.json["detail"])
 
     async def test_what_may_have_been_sent_is_not_called_stopped(self, gateway: Running) -> None:
-        """409 while nobody knows; once it was certainly not accepted it can be stopped."""
+        """409 while nobody knows, also while the question has to wait; once the provider knows nothing, 200."""
         (message,) = await standing(gateway, Status.QUEUED)
-        await tried(gateway, message, "in_doubt", unresolved=True)
+        await tried(gateway, message, "in_doubt", "connection_lost", unresolved=True)
 
         in_doubt = await decide(gateway, "cancel", message.notification)
-        await tried(gateway, message, "deferred", unresolved=False)
+        await tried(gateway, message, "deferred", "throttled", unresolved=True)
+        waiting = await decide(gateway, "cancel", message.notification)
+        await tried(gateway, message, "deferred", "not_found", unresolved=False)
         known = await decide(gateway, "cancel", message.notification)
 
-        assert ((409, "in_doubt"), 200, "cancelled") == (in_doubt.code, known.status, known.json["status"])
+        assert [(409, "in_doubt")] * 2 == [in_doubt.code, waiting.code]
+        assert (200, "cancelled") == (known.status, known.json["status"])
 
     async def test_a_replay_of_the_unknown_that_is_stopped_is_unknown_again(self, gateway: Running) -> None:
         """Its first submission may have arrived, whatever was stopped since."""
         (message,) = await standing(gateway, Status.QUEUED)
-        await tried(gateway, message, "in_doubt", unresolved=True)
+        await tried(gateway, message, "in_doubt", "connection_lost", unresolved=True)
         store = gateway.gateway.store
         at = wall_clock() + LATER
         claim = await store.claim(message.id, "test", at, LEASES)
