@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import StoreUnavailable
-from gateway.stores import sqlite_list, sqlite_messages, sqlite_purge
+from gateway.stores import sqlite_later, sqlite_list, sqlite_messages, sqlite_purge
 from gateway.stores.sqlite import SqliteStore
 from tests.factories import NOW, make_entry, make_message
 from tests.stores.steps import MINUTE, added, claimed, settlement
@@ -183,10 +183,16 @@ async def test_purged_contents_leave_the_file(store: SqliteStore, kind: str) -> 
         (sqlite_messages.HELD, ("a", 1, "a", 1), "PRIMARY KEY"),
         (sqlite_messages.SETTLE, tuple(range(11)), "PRIMARY KEY"),
         (sqlite_messages.GET, ("a",), "sqlite_autoindex_notifications_1"),
+        (sqlite_later.BY_KEY, ("a", 1), "PRIMARY KEY"),
+        (sqlite_later.BY_OPERATION, ("a",), "messages_operation"),
+        (sqlite_later.BY_SUPERSEDED, ("a",), "sqlite_autoindex_superseded_1"),
+        (sqlite_later.REPORT, tuple(range(7)), "PRIMARY KEY"),
+        (sqlite_later.AMEND, tuple(range(10)), "PRIMARY KEY"),
         (sqlite_purge.OLD_BODIES, (1, 1), "messages_ended"),
         (sqlite_purge.OLD_NOTIFICATIONS, (1, 1, 1), "notifications_created"),
         (sqlite_purge.OLD_CAPTURED, (1, 1), "captured_at"),
         (sqlite_purge.OLD_BLOBS, (1, 1), "blobs_at"),
+        (sqlite_list.BEGINNING, ("a", "b", 1), "sqlite_autoindex_notifications_1"),
         (sqlite_list.LIST, sqlite_list.parameters("", "", None, "", 1), "notifications_created"),
     ],
 )
