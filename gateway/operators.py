@@ -50,23 +50,25 @@ class Operators:
         chosen = _chosen(entry, message)
         if entry.source == QUEUE and entry.own is Status.FAILED:
             raise _dead_letter()
-        found, gone = [False], None
+        found, refused = [False], None
         for state in chosen:
             try:
-                found.append(state.status in REPLAYABLE and await self._again(entry, state))
-            except Rejected as refusal:  # its content is deleted; that of its neighbours may be there
-                gone = refusal
+                found.append(state.status in REPLAYABLE and await self._again(entry, state, named=bool(message)))
+            except Rejected as refusal:  # of this message; its neighbours may go
+                refused = refusal
         if not any(found):
-            raise gone or Rejected(409, "nothing_to_replay", _standing(entry, chosen, "sent again", REPLAYABLE))
+            raise refused or Rejected(409, "nothing_to_replay", _standing(entry, chosen, "sent again", REPLAYABLE))
         return await self._entry(id)
 
-    async def _again(self, entry: Entry, state: MessageState) -> bool:
-        """Whether this message goes again.
+    async def _again(self, entry: Entry, state: MessageState, *, named: bool) -> bool:
+        """Whether this message goes again; Rejected when its content is deleted, or when it would reach somebody twice.
 
         Where the old submission has certainly ended, the next one has a key of its own: a provider that remembers the
         old key would answer with the old end. Where nobody knows, it keeps its key, so that a provider that remembers
         it does not send twice.
         """
+        if _partly_arrived(state) and not named:
+            raise _twice(state)
         at = self.clock()
         key = "" if state.status is Status.UNKNOWN else self.operation(entry.id)
         allowed = frozenset({state.status})
@@ -141,6 +143,13 @@ def _chosen(entry: Entry, message: str) -> Sequence[MessageState]:
     return found
 
 
+def _partly_arrived(state: MessageState) -> bool:
+    """Whether a message ended badly for some of its recipients only: the provider reported on them one by one."""
+    missed = {known.email for known in state.recipients if known.status in REPLAYABLE}
+    everybody = {address.email.lower() for address in state.to} | {known.email for known in state.recipients}
+    return bool(missed) and bool(everybody - missed)
+
+
 # -------------------------------------------------------------------------------------- what the history says
 
 
@@ -185,6 +194,14 @@ def _standing(entry: Entry, states: Iterable[MessageState], done: str, wanted: I
 def _in_doubt() -> Rejected:
     detail = "It may have been sent: the provider is asked next, so it cannot be called stopped. Look again afterwards."
     return Rejected(409, "in_doubt", detail)
+
+
+def _twice(state: MessageState) -> Rejected:
+    detail = (
+        "Some of its recipients have it, and a replay goes to all of them: post a new notification to the others, or "
+        f"name the message (message={state.id}) where twice is better than never."
+    )
+    return Rejected(409, "partly_arrived", detail)
 
 
 def _dead_letter() -> Rejected:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 
+import pytest
+
+from gateway.address import Address
 from gateway.delivery import Delivery
 from gateway.errors import Rejected
-from gateway.ledger import Entry, Store
+from gateway.ledger import Entry, Report, Store
 from gateway.message import Message, Status
 from gateway.operators import Operators
 from gateway.transports.capture import Capture
@@ -51,6 +54,34 @@ async def test_a_replay_is_delivered_under_a_key_of_its_own(store: Store) -> Non
     assert message.operation_id != kept.message.operation_id
     assert message.notification[-1] == kept.message.operation_id[-1]
     assert 2 == (await state(store, message)).attempts
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (Status.BOUNCED, Status.DELIVERED, "partly_arrived"),
+        (Status.SUPPRESSED, None, "partly_arrived"),
+        (Status.BOUNCED, Status.SUPPRESSED, ""),
+    ],
+)
+async def test_who_has_the_mail_gets_it_again_only_where_the_message_is_named(
+    store: Store, first: Status, second: Status | None, expected: str
+) -> None:
+    """A recipient without a report counts as reached; where nobody has it, all of it goes again."""
+    to = (Address(email="Ann@example.com"), Address(email="bob@example.com"))
+    message = await added(store, transport="acs", to=to)
+    assert await store.settle(await claimed(store, message), settlement(Status.SENT))
+    for address, status in zip(to, (first, second), strict=True):
+        if status is not None:
+            report = Report(operation=message.operation_id, recipient=address.email, status=status, at=LATER)
+            assert message.id == await store.report(report)
+
+    unnamed = await code(asyncio.ensure_future(operators(store).replay(message.notification)))
+
+    assert expected == unnamed
+    if unnamed:
+        assert "" == await code(asyncio.ensure_future(operators(store).replay(message.notification, message.id)))
+    assert Status.QUEUED is (await state(store, message)).status
 
 
 async def test_two_operators_at_once_send_it_again_once(store: Store) -> None:
