@@ -22,6 +22,7 @@ check: $(VENV)/dev tools  ## style, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m gateway schema --check
+	$(BIN)/python -m tests.infra.bicep
 
 tools: $(VENV)/dev  ## the optional programs the tests use: a browser, Alertmanager, Azurite
 	@tests/install-tools.sh

@@ -13,7 +13,11 @@ from typing import NoReturn
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / ".tools"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / ".tools"
+
+BESIDE = ROOT.parent / "shared/tools"
+"""Where a machine may have tools that no package manager has."""
 
 TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 """Debian's Alertmanager does not start without it, wherever the program itself lies."""
@@ -40,6 +44,21 @@ def azurite() -> Path:
 def curl() -> Path:
     """curl, which the examples use."""
     return _found("curl", "apt-get install curl", "curl")
+
+
+def bicep() -> Path | None:
+    """Microsoft's Bicep CLI; apt, npm and pip have none, so that its absence is no error in CI either."""
+    return _beside("bicep/bicep", "bicep")
+
+
+def pwsh() -> Path | None:
+    """PowerShell 7, likewise."""
+    return _beside("powershell/pwsh", "pwsh")
+
+
+def _beside(place: str, program: str) -> Path | None:
+    found = shutil.which(program) or shutil.which(BESIDE / place)
+    return Path(found) if found else None
 
 
 def missing(reason: str) -> NoReturn:

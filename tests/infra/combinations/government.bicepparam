@@ -1,0 +1,8 @@
+// AzureUSGovernment, with private endpoints.
+using '../infra/main.bicep'
+param environmentName = 'prod'
+param alertEmail = 'ops@contoso.com'
+param location = 'usgovvirginia'
+param dataLocation = 'usgov'
+param network = 'private'
+param alertSilenceHours = 48
