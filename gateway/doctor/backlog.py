@@ -14,13 +14,8 @@ from gateway.ledger import Store
 from gateway.message import Status
 from gateway.triggers import POISON, QUEUES
 
-AGES = {
-    "a day": timedelta(days=1),
-    "six hours": timedelta(hours=6),
-    "an hour": timedelta(hours=1),
-    "ten minutes": timedelta(minutes=10),
-}
-"""How long a message may have been due, longest first; the shortest is ten rounds of the sweep."""
+LATE = timedelta(minutes=10)
+"""How long a message may have been due: ten rounds of the sweep."""
 
 MOST = 1000
 RECENT = timedelta(days=7)
@@ -69,12 +64,19 @@ def _unborn(patient: Patient) -> bool:
 
 
 async def _due(store: Store, now: datetime) -> Finding:
-    for age, time in AGES.items():
-        if late := await store.due(now - time, MOST):
-            count = f"{len(late)}{' or more' if len(late) == MOST else ''}"
-            remedy = "is the app running, and its timer `sweep`? The log's `deferred` lines say what holds them"
-            return failed("backlog", f"{count} messages have been due for more than {age}", remedy)
-    return passed("backlog", "nothing has been due for ten minutes")
+    late = await store.due(now - LATE, MOST)
+    if not late:
+        return passed("backlog", "nothing has been due for ten minutes")
+    since = min((message.since for message in late if message.since), default=now - LATE)
+    count = f"{len(late)}{' or more' if len(late) == MOST else ''}"
+    remedy = "is the app running, and its timer `sweep`? The log's `deferred` lines say what holds them"
+    return failed("backlog", f"{count} messages are overdue, the oldest for {_hours(now - since)}", remedy)
+
+
+def _hours(time: timedelta) -> str:
+    """`11 min`, `2 h 5 min`."""
+    hours, minutes = divmod(int(time.total_seconds()) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 async def _dead(store: Store, now: datetime) -> Finding:

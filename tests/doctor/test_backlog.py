@@ -46,15 +46,15 @@ async def test_a_gateway_that_was_never_used_is_well(environ: dict[str, str]) ->
     ("late", "expected", "seen"),
     [
         (timedelta(minutes=9), "pass", "nothing has been due for ten minutes"),
-        (timedelta(minutes=11), "fail", "1 messages have been due for more than ten minutes"),
-        (timedelta(hours=25), "fail", "1 messages have been due for more than a day"),
+        (timedelta(minutes=11), "fail", "1 messages are overdue, the oldest for 11 min"),
+        (timedelta(hours=25), "fail", "1 messages are overdue, the oldest for 25 h 0 min"),
         (-timedelta(hours=1), "pass", "nothing has been due for ten minutes"),
     ],
 )
 async def test_a_message_that_is_due_for_long_is_a_backlog(
     environ: dict[str, str], late: timedelta, expected: str, seen: str
 ) -> None:
-    """The longest age that fits is said; one whose time has not come is none."""
+    """With how long the oldest has waited; one whose time has not come is none."""
     store = await opened(environ)
     message = make_message(created=NOW - timedelta(days=2))
     await store.add(make_entry(message), [message], NOW - late)
