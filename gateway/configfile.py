@@ -17,6 +17,7 @@ from gateway.yamlfile import Path as FieldPath
 
 FORM = "form"
 NATIVE = "native"
+RESERVED = "queue"
 
 _SECTIONS: dict[str, type[Sender | Source]] = {"senders": Sender, "sources": Source}
 _PLACEHOLDERS = {
@@ -124,6 +125,8 @@ class _Draft:
                 yield ("senders", name, "fallback"), self._no_such("sender", "senders", sender.fallback)
             if sender.fallback == name:
                 yield ("senders", name, "fallback"), "must be another sender"
+        if RESERVED in self.names["sources"]:
+            yield ("sources", RESERVED), "is the source of dead letters; choose another name"
         for name, source in self.config.sources.items():
             for path, message in self._source(source, kinds):
                 yield ("sources", name, *path), message

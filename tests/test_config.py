@@ -158,6 +158,7 @@ extra: 1
         (("kind: form", "kind: grafana"), "sources.contact.kind", "known are alertmanager, form, native"),
         (("[alerts@contoso.com]", "[alerts]"), "sources.alertmanager-prod.routes[1].to[0]", "there are ops"),
         (("  crm:", "  Crm:"), "sources.Crm", "use a-z"),
+        (("  crm:", "  queue:"), "sources.queue", "choose another name"),
         (("wait: 30s", "wait: soon"), "sources.alertmanager-prod.routes[1].group.wait", "write 30s"),
         (("severity: critical", "colour: red"), "sources.alertmanager-prod.routes[0]", "use severity, state"),
     ],
