@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import configfile, sources
-from gateway.config import UNCHECKED, Config
+from gateway.config import UNCHECKED, Config, Sender
 from gateway.delivery import Delivery
 from gateway.errors import ConfigurationError, Problem
 from gateway.ledger import Store
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.pipeline import Line
     from gateway.stores.azure import AzureStore
+    from gateway.transports.graph_client import Account
 
 
 @dataclass
@@ -107,10 +108,23 @@ def _unusable(settings: Settings, config: Config) -> list[Problem]:
             message = f"{way_out} is not there yet; use one of {', '.join(TRANSPORTS)}"
             found.append(Problem(settings.config, 0, f"{where}.transport", message))
         named = sender.connection_string or sender.endpoint or settings.acs_connection_string or settings.acs_endpoint
+        if way_out == "graph" and (message := _no_root(settings.graph_endpoint)):
+            found.append(Problem("environment", 0, "GRAPH_ENDPOINT", message))
         if way_out == "acs" and not named:
             message = "needs ACS_CONNECTION_STRING or ACS_ENDPOINT in the environment"
             found.append(Problem(settings.config, 0, where, message))
     return found
+
+
+def _no_root(endpoint: str) -> str:
+    """Why this cannot be Graph's address, "" when it can."""
+    from gateway.transports.graph_client import root
+
+    try:
+        root(endpoint)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool = True) -> Gateway:
@@ -144,18 +158,46 @@ def transports(
 ) -> Callable[[str, str], Transport]:
     """A function from transport and sender to the transport, each built at its first use and then kept.
 
-    Senders of one account share a client; a sender with a connection string or endpoint of its own has its own.
+    Senders of one account share a client; a sender with a connection string or endpoint of its own has its own. Each
+    Graph sender has its own mailbox and mode, on one connection.
     """
+    graph: list[Account] = []
+
+    def make(sender: Sender | None, transport: str, connection_string: str, endpoint: str) -> Transport:
+        if transport != "graph":
+            return _transport(settings, store, transport, connection_string, endpoint)
+        if not graph:
+            graph.append(_account(settings))
+        return _graph(graph[0], sender)
 
     def find(transport: str, sender: str) -> Transport:
         chosen = config.senders.get(sender)
         own = (chosen.connection_string, chosen.endpoint) if chosen and transport == "acs" else ("", "")
-        key = (transport, *own)
+        key = (transport, sender, "") if transport == "graph" else (transport, *own)
         if key not in built:
-            built[key] = _transport(settings, store, *key)
+            built[key] = make(chosen, *key)
         return built[key]
 
     return find
+
+
+def _account(settings: Settings) -> Account:
+    """The application at Graph, with the identity of azure-identity's own variables."""
+    from gateway.transports.graph_client import Account
+    from gateway.transports.identity import Identity
+
+    return Account(settings.graph_endpoint, lambda: Identity.default(settings.client_id))
+
+
+def _graph(account: Account, sender: Sender | None) -> Transport:
+    """One sender's way; one that is not in gateway.yaml any more goes on by the defaults."""
+    from gateway.transports.graph import Graph
+    from gateway.transports.graph_payload import Options
+
+    if sender is None:
+        return Graph(account)
+    mailbox = sender.mailbox.email if sender.mailbox else ""
+    return Graph(account, Options(mailbox, sender.mode, sender.save_to_sent, sender.on_unknown))
 
 
 def _transport(settings: Settings, store: Store, name: str, connection_string: str, endpoint: str) -> Transport:
