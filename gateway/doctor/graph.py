@@ -37,18 +37,18 @@ async def mailbox(patient: Patient) -> list[Finding]:
 
 
 async def _opened(patient: Patient, probe: Probe, sender: Sender) -> Finding:
-    path = f"/v1.0/users/{quote(sender.address.email, safe='@')}/mailFolders/drafts"
+    path = f"/v1.0/users/{quote(sender.resource, safe='@')}/mailFolders/drafts"
     try:
         answer = await probe.call("GET", path)
     except NoAnswer as error:
         if str(error) == "no token":
-            return untold("graph.mailbox", f"{sender.address.email}: there is no token to ask with", "see `identity`")
+            return untold("graph.mailbox", f"{sender.resource}: there is no token to ask with", "see `identity`")
         return failed("graph.mailbox", f"Microsoft Graph cannot be reached ({error})", "check GRAPH_ENDPOINT and proxy")
     return _judged(patient, sender, answer)
 
 
 def _judged(patient: Patient, sender: Sender, answer: Answer) -> Finding:
-    name, who = "graph.mailbox", sender.address.email
+    name, who = "graph.mailbox", sender.resource
     if answer.status == 200:
         return passed(name, f"{who}: can be opened")
     if answer.status == 404:

@@ -144,7 +144,7 @@ async def _tried(
     async with _probe(plan.settings, sender, identity) as probe:
         trial = Trial(
             probe=probe,
-            sender=sender.address.email,
+            sender=sender.resource if sender.transport == "graph" else sender.address.email,
             to=wish.to,
             mark=uuid4().hex[:8],
             pause=wish.pause,
