@@ -7,47 +7,37 @@ is a maybe and never forgotten. One claim makes one call, either a submission or
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway import retry
 from gateway.clock import wall_clock
-from gateway.errors import ClaimLost, Outcome, Reason, TransportError
-from gateway.ledger import Claim, Settlement, Store
+from gateway.errors import ClaimLost, Outcome, Reason, StoreUnavailable, TransportError
+from gateway.ledger import Report, Settlement, Store
 from gateway.message import DEADLINES, NotFound, Receipt, Status, Transport
+from gateway.pacing import Pacer, Permit
+from gateway.suppressions import Suppressions, folded
 from gateway.telemetry import ERROR, WARNING, log
+from gateway.ways import LEFT_OUT, TRIED, VIA, Leaving, Way
 
 LEASES = {name: timedelta(seconds=2 * deadline) for name, deadline in DEADLINES.items()}
 """A claim lasts twice the transport's deadline."""
+
+LONGEST_PAUSE = 86_400.0
+"""Seconds an account with a fallback stays paused at most."""
+
+STORAGE_PAUSE = timedelta(seconds=5)
+"""How long a message waits when the storage failed before anything was sent."""
 
 
 def worker_name() -> str:
     """This process's name in claims; a restarted one is another owner."""
     return f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-
-
-@dataclass
-class ClaimFence:
-    """Writes a provider's facts under the claim; once the claim is lost, nothing more may be done."""
-
-    store: Store
-    claim: Claim
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """What was recorded so far."""
-        return self.claim.facts
-
-    async def record(self, **facts: str) -> None:
-        """Compare-and-set; raises ClaimLost."""
-        claim = await self.store.record(self.claim, facts)
-        if claim is None:
-            raise ClaimLost(self.claim.message.id)
-        self.claim = claim
 
 
 @dataclass(frozen=True)
@@ -59,45 +49,113 @@ class Delivery:
     clock: Callable[[], datetime] = wall_clock
     chance: Callable[[], float] = random.random
     owner: str = field(default_factory=worker_name)
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    pacer: Pacer | None = None
+    suppressions: Suppressions | None = None
 
     async def deliver(self, message: str) -> Status | None:
         """Answer one doorbell; the message's new status, or None when there was nothing to do for us."""
         claim = await self.store.claim(message, self.owner, self.clock(), LEASES)
         if claim is None:
             return None
-        fence = ClaimFence(self.store, claim)
+        leaving = Leaving.of(self.store, claim, self.ways)
         try:
-            settlement = await self._attempt(claim, fence)
+            settlement = await self._held(leaving) or await self._attempt(leaving)
         except ClaimLost:
             log("claim_lost", WARNING, message=message)
             return None
-        if not await self.store.settle(fence.claim, settlement):
+        if not await self.store.settle(leaving.claim, settlement):
             log("claim_lost", WARNING, message=message)
             return None
         if settlement.due:
             await self.store.ring(message, claim.message.priority, settlement.due, self.clock())
         return settlement.status
 
-    async def _attempt(self, claim: Claim, fence: ClaimFence) -> Settlement:
-        message = claim.message
+    # ------------------------------------------------------------------------------------- before the one call
+
+    async def _held(self, leaving: Leaving) -> Settlement | None:
+        """Why it does not go now; nothing has left, which must be said even when the storage failed in between."""
         try:
-            found = await self._call(claim, fence)
+            return await self._suppressed(leaving) or await self._paced(leaving)
+        except StoreUnavailable as error:
+            log("not_paced", WARNING, message=leaving.message.id, error=error)
+            return self._waits(leaving, Permit(self.clock() + STORAGE_PAUSE))
+
+    async def _suppressed(self, leaving: Leaving) -> Settlement | None:
+        """Before the first submission: leave out who is suppressed; a Settlement when nobody is left."""
+        claim, message, at = leaving.claim, leaving.message, self.clock()
+        if self.suppressions is None or claim.attempt > 1 or claim.unresolved or LEFT_OUT in claim.facts:
+            return None
+        found = await self.suppressions.check((address.email for address in message.recipients), at)
+        gone = leaving.left_out(found) if found else set()
+        for email in sorted(gone):
+            reason = found[email].reason
+            report = Report(
+                operation=message.operation_id, recipient=email, status=Status.SUPPRESSED, at=at, reason=reason
+            )
+            await self.store.report(report)
+        if not gone:
+            return None
+        log("left_out", WARNING, notification=message.notification, message=message.id, count=len(gone))
+        if len(gone) < len({folded(address.email) for address in message.recipients}):
+            await leaving.leave_out(gone)
+            return None
+        word = Settlement(status=Status.SUPPRESSED, event="suppressed", at=at, reason=Reason.SUPPRESSED, untried=True)
+        self._log(leaving, word)
+        return word
+
+    async def _paced(self, leaving: Leaving) -> Settlement | None:
+        """A Settlement when its turn has not come; where the account is paused for hours, its fallback takes over."""
+        account, claim, at = leaving.account, leaving.claim, self.clock()
+        if self.pacer is None or account is None:
+            return None
+        permit = await self.pacer.ask(account, leaving.turn, claim.attempt, claim.facts, at)
+        if permit.due is None:
+            return None
+        if leaving.fallback and permit.paused and permit.paused - at >= timedelta(seconds=retry.HOURS):
+            return self._failed_over(leaving, Reason.THROTTLED, untried=True)
+        return self._waits(leaving, permit)
+
+    def _waits(self, leaving: Leaving, permit: Permit) -> Settlement:
+        claim = leaving.claim
+        word = Settlement(
+            status=Status.DEFERRED,
+            event="in_doubt" if claim.unresolved else "deferred",
+            at=self.clock(),
+            reason=Reason.PACED,
+            due=permit.due,
+            unresolved=claim.unresolved,
+            facts=dict(permit.facts),
+            untried=True,
+        )
+        self._log(leaving, word)
+        return word
+
+    # -------------------------------------------------------------------------------------------- the one call
+
+    async def _attempt(self, leaving: Leaving) -> Settlement:
+        message = leaving.message
+        try:
+            found = await self._call(leaving)
         except TransportError as error:
-            return self._after(error, claim)
+            return await self._after(error, leaving)
         except ClaimLost:
             raise
         except Exception as error:
             log("transport_bug", ERROR, message=message.id, transport=message.transport, error=error)
-            return self._after(TransportError(Outcome.MAYBE, Reason.BUG), claim)
+            return await self._after(TransportError(Outcome.MAYBE, Reason.BUG), leaving)
         if isinstance(found, NotFound):
-            return self._after(found, claim)
+            return await self._after(found, leaving)
         settlement = Settlement(status=found.status, event=found.status, at=self.clock(), provider_id=found.provider_id)
-        self._log(claim, settlement)
+        self._log(leaving, settlement)
         return settlement
 
-    async def _call(self, claim: Claim, fence: ClaimFence) -> Receipt | NotFound:
+    async def _call(self, leaving: Leaving) -> Receipt | NotFound:
         """The one call of this claim, cut at the transport's deadline."""
-        message = claim.message
+        message, claim = leaving.message, leaving.claim
+        if leaving.lost:
+            detail = "the fallback it was handed to is not in gateway.yaml any more, so nobody can ask"
+            raise TransportError(Outcome.MAYBE, Reason.UNKNOWN_OUTCOME, permanent=True, detail=detail)
         transport = self.transport(message.transport, message.sender)
         if self.clock() + timedelta(seconds=transport.deadline) > claim.until:
             # The process stood still so long that the claim could end before the answer: nothing leaves.
@@ -105,15 +163,17 @@ class Delivery:
         try:
             async with asyncio.timeout(transport.deadline):
                 if claim.unresolved:
-                    return await transport.reconcile(message, fence)
-                return await transport.send(message, claim.attempt, fence)
+                    return await transport.reconcile(message, leaving.fence)
+                return await transport.send(message, leaving.attempt, leaving.fence)
         except TimeoutError as error:
             raise TransportError(Outcome.MAYBE, Reason.CONNECTION_LOST, detail="deadline") from error
 
-    def _after(self, outcome: TransportError | NotFound, claim: Claim) -> Settlement:
-        at = self.clock()
+    # ------------------------------------------------------------------------------------------ what follows it
+
+    async def _after(self, outcome: TransportError | NotFound, leaving: Leaving) -> Settlement:
+        at, claim = self.clock(), leaving.claim
         attempt = retry.Attempt(
-            number=claim.attempt,
+            number=leaving.attempt,
             now=at,
             ends=claim.until,
             since=claim.message.created,
@@ -121,23 +181,55 @@ class Delivery:
             reconciling=claim.unresolved,
             last_reason=claim.last_reason,
         )
+        slot = await self._refused(outcome, leaving)
+        if leaving.fallback and isinstance(outcome, TransportError) and retry.lasts(outcome, attempt):
+            return self._failed_over(leaving, outcome.reason)
         decision = retry.decide(outcome, attempt, self.chance())
         reason = outcome.reason if isinstance(outcome, TransportError) else Reason.NOT_FOUND
         settlement = _settlement(decision, at, reason)
-        self._log(claim, settlement, getattr(outcome, "code", ""))
+        if slot.due and isinstance(decision, retry.Again):
+            settlement = settlement.model_copy(update={"due": slot.due, "facts": dict(slot.facts)})
+        self._log(leaving, settlement, getattr(outcome, "code", ""))
         return settlement
 
-    def _log(self, claim: Claim, settlement: Settlement, code: str = "") -> None:
-        message = claim.message
+    async def _refused(self, outcome: TransportError | NotFound, leaving: Leaving) -> Permit:
+        """After a provider's 429 nobody asks it before the time it wants; this message's slot then."""
+        told = isinstance(outcome, TransportError) and outcome.answered and outcome.reason is Reason.THROTTLED
+        account = leaving.account
+        if self.pacer is None or account is None or not isinstance(outcome, TransportError) or not told:
+            return Permit()
+        # With a fallback nobody has to wait, so that a wish of many hours is believed.
+        longest = LONGEST_PAUSE if leaving.way and leaving.way.fallback else retry.LONGEST_WAIT
+        wish = min(outcome.retry_after or 0.0, longest)
+        return await self.pacer.pause(account, leaving.turn, leaving.claim.attempt, wish, self.clock())
+
+    def _failed_over(self, leaving: Leaving, reason: Reason, *, untried: bool = False) -> Settlement:
+        """The fallback sends it, at once; the history says why and who."""
+        at, claim = self.clock(), leaving.claim
+        tried = claim.attempt - 1 if untried else claim.attempt
+        word = Settlement(
+            status=Status.DEFERRED,
+            event="failed_over",
+            at=at,
+            reason=f"{reason}:{leaving.fallback}",
+            due=at,
+            facts={VIA: leaving.fallback, TRIED: str(tried)},
+            untried=untried,
+        )
+        self._log(leaving, word)
+        return word
+
+    def _log(self, leaving: Leaving, settlement: Settlement, code: str = "") -> None:
+        message = leaving.message
         log(
             settlement.event,
-            WARNING if settlement.reason else 20,
+            logging.INFO if settlement.reason in {"", Reason.PACED} else WARNING,
             notification=message.notification,
             message=message.id,
             source=message.source,
             sender=message.sender,
             transport=message.transport,
-            attempt=claim.attempt,
+            attempt=leaving.claim.attempt,
             reason=settlement.reason,
             code=code,
             due=settlement.due,

@@ -39,6 +39,12 @@ ENOUGH_TRIES = 20
 LOGIN_TRIES = 6
 """Tries against a 401, two of them in a row: ACS has refused correctly signed requests for "time drift" (A.6)."""
 
+FALLBACK_TRIES = 5
+"""Tries without a connection or a token before a fallback takes over: about a minute and a half."""
+
+HOURS = 3600.0
+"""Seconds of a Retry-After from which on a fallback takes over at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Again:
@@ -116,6 +122,21 @@ def _not_found(attempt: Attempt, spread: float) -> Decision:
         return GiveUp(Reason.NOT_FOUND)
     # A submission and its question are two tries; the wait grows with the submissions.
     return Again(attempt.now + _seconds(backoff(attempt.number // 2, spread)))
+
+
+def lasts(error: TransportError, attempt: Attempt) -> bool:
+    """Whether this is a certain "no" that will last, so that a fallback should send the message."""
+    if error.outcome is not Outcome.NO or attempt.reconciling:
+        return False
+    again = attempt.last_reason == error.reason
+    match error.reason:
+        case Reason.UNAUTHORIZED:
+            return error.permanent or (again and attempt.number >= LOGIN_TRIES)
+        case Reason.NO_CREDENTIAL | Reason.UNREACHABLE:
+            return error.permanent or (again and attempt.number >= FALLBACK_TRIES)
+        case Reason.THROTTLED:
+            return (error.retry_after or 0.0) >= HOURS
+    return False
 
 
 def backoff(number: int, spread: float) -> float:

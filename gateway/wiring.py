@@ -18,10 +18,13 @@ from gateway.delivery import Delivery
 from gateway.errors import ConfigurationError, Problem
 from gateway.ledger import Store
 from gateway.message import Transport
+from gateway.pacing import Pacer
 from gateway.settings import Settings
+from gateway.suppressions import Suppressions
 from gateway.telemetry import WARNING, log
 from gateway.transports import TRANSPORTS
 from gateway.upkeep import Upkeep
+from gateway.ways import ways
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -134,7 +137,14 @@ async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
     built: dict[tuple[str, str, str], Transport] = {}
-    delivery = Delivery(store, transports(settings, config, store, built))
+    acs = settings.acs_connection_string or settings.acs_endpoint
+    delivery = Delivery(
+        store,
+        transports(settings, config, store, built),
+        ways=ways(config, production=settings.production, endpoint=acs),
+        pacer=Pacer(store),
+        suppressions=Suppressions(store),
+    )
 
     def make_line() -> Line:
         return _line(settings, config if checked else check(settings, environ), store)
