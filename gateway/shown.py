@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.address import Address
-from gateway.ledger import Entry
+from gateway.ledger import Entry, MessageState
 from gateway.message import Message
 from gateway.suppressions import Suppression
 
@@ -42,6 +42,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
                 "status": message.status,
                 "reason": message.reason,
                 "attempts": message.attempts,
+                **_recipients(message),
             }
             for message in entry.messages
         ],
@@ -51,6 +52,17 @@ def entry_json(entry: Entry) -> dict[str, Any]:
             for event in entry.history
         ],
     }
+
+
+def _recipients(message: MessageState) -> dict[str, Any]:
+    """What the provider reported, if it did."""
+    if not message.recipients:
+        return {}
+    shown = [
+        {"email": each.email, "status": each.status, "reason": each.reason, "at": time_json(each.at)}
+        for each in message.recipients
+    ]
+    return {"recipients": shown}
 
 
 def suppression_json(item: Suppression) -> dict[str, Any]:
