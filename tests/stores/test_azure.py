@@ -1,12 +1,11 @@
-"""The store on Azure beyond the protocol: what it costs, how it grows, and what only this storage can do wrong."""
+"""The store on Azure beyond the protocol: races, rows, and what only this storage can do wrong."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,39 +13,17 @@ import pytest
 
 from gateway.delivery import Delivery
 from gateway.errors import StoreUnavailable
-from gateway.ledger import Store
-from gateway.message import Priority, Status
-from gateway.settings import Settings
+from gateway.ledger import Amendment, Store
+from gateway.message import Status
 from gateway.stores import azure_rows as rows
 from gateway.stores.azure import AzureStore
 from gateway.stores.azure_messages import MOST_MESSAGES
 from gateway.transports.capture import Capture
-from tests.azurite import Azurite
-from tests.factories import NOW, make_attachment, make_entry, make_message, make_messages, new_id
-from tests.faultproxy import FaultProxy, proxied
+from tests.factories import NOW, make_attachment, make_entry, make_message, make_messages, operation_like
 from tests.stores.conftest import Opener
 from tests.stores.steps import LEASES, MINUTE, added, claimed, settlement, state
 
 LARGE = make_attachment(content=bytes(range(256)) * 1200)
-MANY = 20_000 if os.environ.get("SOAK") == "1" else 4_000
-
-
-@pytest.fixture
-async def proxy(azurite: Azurite) -> AsyncIterator[FaultProxy]:
-    """A proxy that only counts."""
-    async with proxied(azurite) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def counted(proxy: FaultProxy) -> AsyncIterator[AzureStore]:
-    """A store whose table, queues and containers are there, behind the proxy."""
-    store = await AzureStore.open(Settings(storage=proxy.account()[0]))
-    await added(store, priority="high", attachments=(LARGE,))
-    await added(store, due=NOW + 1000 * MINUTE)
-    await store.keep(make_message(attachments=(LARGE,)), NOW)
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -56,148 +33,6 @@ async def store(azure: Opener) -> AsyncIterator[AzureStore]:
     assert isinstance(store, AzureStore)
     yield store
     await store.close()
-
-
-async def calls(proxy: FaultProxy, work: Awaitable[Any]) -> tuple[Counter[str], Any]:
-    """How often each service was called, and what the work gave."""
-    proxy.spoil(None)
-    result = await work
-    return Counter(call.service for call in proxy.calls), result
-
-
-# ----------------------------------------------------------------------------------------------------------- costs
-
-
-async def test_a_message_that_succeeds_at_first_costs_five_transactions(proxy: FaultProxy, counted: AzureStore) -> None:
-    """Two to accept, three to deliver; the goal is six."""
-    message = make_message()
-
-    accepted, _ = await calls(proxy, counted.add(make_entry(message), [message], NOW))
-    taken, claim = await calls(proxy, counted.claim(message.id, "me", NOW, LEASES))
-    ended, settled = await calls(proxy, counted.settle(claim, settlement()))
-
-    assert settled is True
-    assert (accepted, taken, ended) == ({"table": 1, "queue": 1}, {"table": 2}, {"table": 1})
-
-
-async def test_what_each_verb_costs(proxy: FaultProxy, counted: AzureStore) -> None:
-    """In calls; those that look into all partitions make 16, and a page one more for each notification it shows."""
-    large = make_message(attachments=(LARGE,))
-    small = await added(counted)
-    claim = await claimed(counted, small)
-    cursor = (await counted.captured(after="", since=None, limit=1))[0].cursor
-    verbs: dict[str, Awaitable[Any]] = {
-        "add, too large for a row": counted.add(make_entry(large), [large], NOW),
-        "add, two messages": counted.add(make_entry(*(two := make_messages(2))), two, NOW),
-        "add, already there": counted.add(make_entry(small), [small], NOW),
-        "claim, nothing to do": counted.claim(small.id, "other", NOW, LEASES),
-        "record": counted.record(claim, {"draft": "1"}),
-        "ring": counted.ring(small.id, Priority.NORMAL, NOW + 9 * MINUTE, NOW),
-        "due": counted.due(NOW, 100),
-        "get": counted.get(small.notification),
-        "list": counted.list(status="", source="", since=None, cursor="", limit=3),
-        "keep": counted.keep(small, NOW),
-        "kept": counted.kept(small.id),
-        "captured, nothing new": counted.captured(after=cursor, since=NOW + MINUTE, limit=100),
-        "captured_one": counted.captured_one(small.id),
-        "latest": counted.latest(before="", limit=1),
-        "put": counted.put("name", b"content"),
-        "fetch": counted.fetch("name"),
-        "write": counted.write("key", b"1", None),
-        "read": counted.read("key"),
-        "queue_length": counted.queue_length("outbox"),
-    }
-
-    found = {name: sum((await calls(proxy, work))[0].values()) for name, work in verbs.items()}
-
-    assert found == {
-        "add, too large for a row": 3,
-        "add, two messages": 3,
-        "add, already there": 3,
-        "claim, nothing to do": 1,
-        "record": 1,
-        "ring": 1,
-        "due": 16,
-        "get": 1,
-        "list": 19,
-        "keep": 1,
-        "kept": 1,
-        "captured, nothing new": 1,
-        "captured_one": 2,
-        "latest": 2,
-        "put": 1,
-        "fetch": 1,
-        "write": 1,
-        "read": 1,
-        "queue_length": 1,
-    }
-
-
-async def test_nothing_is_called_at_start_and_things_are_made_once(proxy: FaultProxy) -> None:
-    """The first message of an account finds no table and no queue; the second finds both."""
-    store = await AzureStore.open(Settings(storage=proxy.account()[0]))
-    at_start = len(proxy.calls)
-
-    first, _ = await calls(proxy, added(store))
-    second, _ = await calls(proxy, added(store))
-    await store.close()
-
-    assert at_start == 0
-    assert first == {"table": 3, "queue": 3}
-    assert second == {"table": 1, "queue": 1}
-
-
-# ---------------------------------------------------------------------------------------------------------- growth
-
-
-async def cost(proxy: FaultProxy, store: AzureStore) -> dict[str, tuple[int, int, int]]:
-    """Calls, bytes sent and bytes received of a message's way and of a sweep."""
-    message = make_message(notification=f"{new_id()[:-1]}a")
-    found = {}
-    claim = None
-    for verb in ("add", "claim", "settle", "due"):
-        proxy.spoil(None)
-        if verb == "add":
-            await store.add(make_entry(message), [message], NOW)
-        elif verb == "claim":
-            claim = await claimed(store, message)
-        elif verb == "settle":
-            assert claim is not None
-            assert await store.settle(claim, settlement()) is True
-        else:
-            assert await store.due(NOW, 100) == []
-        found[verb] = (
-            len(proxy.calls),
-            sum(call.sent for call in proxy.calls),
-            sum(call.received for call in proxy.calls),
-        )
-    await store.purge(bodies=NOW + MINUTE, ledger=NOW + MINUTE, captured=NOW)
-    return found
-
-
-async def fill(store: AzureStore, count: int) -> None:
-    """Open messages that wait for later."""
-    for start in range(0, count // MOST_MESSAGES, 8):
-        notifications = [make_messages(MOST_MESSAGES) for _ in range(start, min(start + 8, count // MOST_MESSAGES))]
-        later = NOW + 1000 * MINUTE
-        await asyncio.gather(*(store._messages.add(make_entry(*items), items, later) for items in notifications))
-
-
-async def test_a_backlog_costs_nothing(proxy: FaultProxy) -> None:
-    """The same calls and the same bytes with 1,000 open messages and with many more."""
-    through, past = proxy.account()
-    store, direct = [await AzureStore.open(Settings(storage=storage)) for storage in (through, past)]
-    await fill(direct, 1_000)
-    await store.ring("warm-1", Priority.NORMAL, NOW, NOW)
-
-    few = await cost(proxy, store)
-    await fill(direct, MANY - 1_000)
-    many = await cost(proxy, store)
-    await store.close()
-    await direct.close()
-
-    assert {verb: figures[0] for verb, figures in few.items()} == {"add": 2, "claim": 2, "settle": 1, "due": 16}
-    assert many == few
 
 
 # --------------------------------------------------------------------------------------------------------- racing
@@ -257,7 +92,7 @@ async def everything(store: AzureStore) -> list[dict[str, Any]]:
 
 async def test_everything_about_a_notification_lies_in_one_partition(store: AzureStore) -> None:
     """Named after the last digit of its id; every row says which schema it has."""
-    messages = make_messages(2, notification="00000000-0000-4000-8000-00000000000b")
+    messages = make_messages(2, notification="00000000-0000-4000-8000-00000000000b", transport="acs")
     await store.add(make_entry(*messages), messages, NOW)
 
     found = await everything(store)
@@ -271,6 +106,8 @@ async def test_everything_about_a_notification_lies_in_one_partition(store: Azur
             f"n|{messages[0].notification}|000000002",
             f"due|{stamp}|{messages[0].id}",
             f"due|{stamp}|{messages[1].id}",
+            f"o|{messages[0].operation_id}",
+            f"o|{messages[1].operation_id}",
             rows.list_row(make_entry(*messages)),
         ]
     )
@@ -305,11 +142,40 @@ async def test_a_transaction_stays_below_four_megabytes(store: AzureStore) -> No
 
 
 async def test_more_messages_than_a_transaction_holds_are_refused_whole(store: AzureStore) -> None:
-    """Nothing is written by halves."""
+    """Nothing is written by halves; captured mail, on which nobody reports, may be half as much again."""
     messages = make_messages(MOST_MESSAGES + 1, transport="acs")
 
     with pytest.raises(StoreUnavailable, match="too many"):
         await store.add(make_entry(*messages), messages, NOW)
+
+    assert await everything(store) == []
+    for most in (make_messages(MOST_MESSAGES, transport="acs"), make_messages(MOST_MESSAGES * 3 // 2)):
+        assert await store.add(make_entry(*most), most, NOW) is None
+
+
+async def test_an_operation_id_that_no_report_would_find_is_refused(store: AzureStore) -> None:
+    """It must end in the notification's last digit: a report brings nothing else."""
+    message = make_message(notification="0" * 32, transport="acs", operation_id="f" * 32)
+
+    with pytest.raises(ValueError, match="must end in 0"):
+        await store.add(make_entry(message), [message], NOW)
+
+
+async def test_a_message_replayed_two_hundred_times_can_be_deleted(store: AzureStore) -> None:
+    """Its old operation ids are more than a transaction holds."""
+    message = await added(store, transport="acs")
+    await store.settle(await claimed(store, message), settlement(Status.FAILED))
+    for number in range(200):
+        again = Amendment(
+            allowed=frozenset({Status.FAILED}),
+            status=Status.FAILED,
+            event="replayed",
+            at=NOW,
+            operation_id=operation_like(message, number),
+        )
+        assert await store.amend(message.id, again) == Status.FAILED
+
+    await store.purge(bodies=NOW - MINUTE, ledger=NOW + MINUTE, captured=NOW)
 
     assert await everything(store) == []
 
