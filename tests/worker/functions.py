@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,10 +40,13 @@ def settings(folder: Path, account: str, config: str = CONFIG, **environ: str) -
     }
 
 
-def in_a_hurry(folder: Path, **queues: Any) -> Path:
-    """Our function_app.py with our host.json, in which nothing waits long: for tests of what happens, not when."""
+def in_a_hurry(folder: Path, before: str = "", **queues: Any) -> Path:
+    """Our function_app.py with our host.json, in which nothing waits long: for tests of what happens, not when.
+
+    `before` is Python that runs before it.
+    """
     folder.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "function_app.py", folder)
+    (folder / "function_app.py").write_text(before + (ROOT / "function_app.py").read_text("utf-8"), "utf-8")
     content = json.loads((ROOT / "host.json").read_text("utf-8"))
     content["extensions"]["queues"] |= {"maxPollingInterval": "00:00:00.2", "visibilityTimeout": "00:00:01"} | queues
     (folder / "host.json").write_text(json.dumps(content), "utf-8")
