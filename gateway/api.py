@@ -32,8 +32,10 @@ from gateway.suppressions import Suppressions
 from gateway.telemetry import log
 
 
-def build(settings: Settings, config: Config, store: Store, line: Line) -> web.Front:
-    """The ASGI application."""
+def build(
+    settings: Settings, config: Config, store: Store, line: Line, listed: Suppressions | None = None
+) -> web.Front:
+    """The ASGI application; `listed` is the suppression list as this process's deliveries know it."""
     keyring = Keyring(config)
     app = FastAPI(
         title="Notification Gateway",
@@ -46,7 +48,7 @@ def build(settings: Settings, config: Config, store: Store, line: Line) -> web.F
     doors = Doors(config, line, keyring)
     _add_doors(app, doors)
     _add_views(app, Views(settings, store, keyring))
-    _add_desk(app, Desk(keyring, Operators(store), Suppressions(store)))
+    _add_desk(app, Desk(keyring, Operators(store), listed or Suppressions(store)))
     if not settings.production:
         CapturedMail(settings, store, keyring).add_to(app)
         Inbox(settings, config, store, keyring).add_to(app)

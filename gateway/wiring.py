@@ -65,7 +65,8 @@ class Gateway:
         if not self._app:
             from gateway import api
 
-            self._app.append(api.build(self.settings, self.config, self.store, self.line))
+            known = self.delivery.suppressions
+            self._app.append(api.build(self.settings, self.config, self.store, self.line, known))
         return self._app[0]
 
     async def close(self) -> None:

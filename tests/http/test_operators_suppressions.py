@@ -92,3 +92,16 @@ async def test_a_limit_that_means_nothing_is_422(gateway: Running) -> None:
 
     assert 422 == (await call(gateway, "GET", limit="many")).status
     assert 1 == len((await call(gateway, "GET", limit="0")).json["items"])
+
+
+async def test_what_was_suppressed_is_sent_once_its_address_has_left_the_list(gateway: Running) -> None:
+    """At once, where the same process delivers: remove the address, replay the notification."""
+    await listed(gateway, "ops@example.com")
+    id = (await gateway.send({"to": "ops@example.com", "subject": "Backup failed"})).json["id"]
+    assert "suppressed" == (await gateway.status(id))["status"]
+
+    await call(gateway, "DELETE", address="ops@example.com")
+    reply = await gateway.call("POST", f"/v1/notifications/{id}/replay", headers=ADMIN)
+
+    assert (202, "captured") == (reply.status, (await gateway.status(id))["status"])
+    assert [["ops@example.com"]] == [mail["to"] for mail in await gateway.mails()]
