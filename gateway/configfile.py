@@ -121,16 +121,36 @@ class _Draft:
     def relations(self, kinds: Collection[str]) -> Iterator[tuple[FieldPath, str]]:
         """What must hold between entries."""
         for name, sender in self.config.senders.items():
-            if sender.fallback is not None and sender.fallback not in self.names["senders"]:
-                yield ("senders", name, "fallback"), self._no_such("sender", "senders", sender.fallback)
-            if sender.fallback == name:
-                yield ("senders", name, "fallback"), "must be another sender"
+            yield from ((("senders", name, what), message) for what, message in self._sender(name, sender))
         if RESERVED in self.names["sources"]:
             yield ("sources", RESERVED), "is the source of dead letters; choose another name"
         for name, source in self.config.sources.items():
             for path, message in self._source(source, kinds):
                 yield ("sources", name, *path), message
         yield from self._shared_keys()
+
+    def _sender(self, name: str, sender: Sender) -> Iterator[tuple[str, str]]:
+        """What must hold between senders: one quota for an account, and one step to another account's sender."""
+        for other, rival in self.config.senders.items():
+            if other == name:
+                break
+            if (
+                _account(rival) == _account(sender)
+                and None not in (rival.rate, sender.rate)
+                and rival.rate != sender.rate
+            ):
+                yield "rate", f"is another one than {other}'s, which sends through the same account; write one of them"
+        if sender.fallback is None:
+            return
+        fallback = self.config.senders.get(sender.fallback)
+        if sender.fallback not in self.names["senders"]:
+            yield "fallback", self._no_such("sender", "senders", sender.fallback)
+        elif sender.fallback == name:
+            yield "fallback", "must be another sender"
+        elif fallback and _account(fallback) == _account(sender):
+            yield "fallback", f"{sender.fallback} sends through the same account, so that it would fail with it"
+        elif fallback and fallback.fallback:
+            yield "fallback", f"{sender.fallback} has a fallback of its own; there is only one step"
 
     def _source(self, source: Source, kinds: Collection[str]) -> Iterator[tuple[FieldPath, str]]:
         if source.kind not in kinds:
@@ -201,6 +221,11 @@ def _is_branch(part: str | int) -> bool:
     return isinstance(part, str) and part.startswith(("literal[", "function-", "Rate", "tuple["))
 
 
+def _account(sender: Sender) -> tuple[str, str]:
+    """What its provider counts together."""
+    return sender.transport, sender.resource
+
+
 def warnings(config: Config) -> Iterator[str]:
     """What the file asks for and this version does not do yet; said at every start, so that nobody relies on it."""
     for name, source in config.sources.items():
@@ -208,8 +233,3 @@ def warnings(config: Config) -> Iterator[str]:
             if route.group:
                 where = f"sources.{name}.routes[{index}].group"
                 yield f"{where}: grouping is not done yet; every notification is its own mail"
-    for name, sender in config.senders.items():
-        if sender.fallback:
-            yield f"senders.{name}.fallback: failover is not done yet; a refused message ends as failed"
-        if sender.rate:
-            yield f"senders.{name}.rate: quotas are not kept yet; a 429 of the provider defers the message"

@@ -78,11 +78,7 @@ def test_what_this_version_does_not_do_yet_is_said() -> None:
     """Nobody may rely on a setting that is only read."""
     warned = [warning.partition(":")[0] for warning in configfile.warnings(parse(GOOD))]
 
-    assert [
-        "sources.alertmanager-prod.routes[1].group",
-        "senders.noreply.fallback",
-        "senders.noreply.rate",
-    ] == warned
+    assert warned == ["sources.alertmanager-prod.routes[1].group"]
 
 
 def test_the_sample_configuration_has_no_mistakes() -> None:
@@ -91,6 +87,47 @@ def test_the_sample_configuration_has_no_mistakes() -> None:
 
     assert {"form", "alertmanager", "native"} == {source.kind for source in config.sources.values()}
     assert {"capture"} == {sender.transport for sender in config.senders.values()}
+
+
+SENDERS = {
+    "a chain": (
+        ["acs, fallback: b", "graph, fallback: c", "capture"],
+        ["2: senders.a.fallback: b has a fallback of its own; there is only one step"],
+    ),
+    "a circle": (
+        ["acs, fallback: b", "graph, fallback: a"],
+        [
+            "2: senders.a.fallback: b has a fallback of its own; there is only one step",
+            "3: senders.b.fallback: a has a fallback of its own; there is only one step",
+        ],
+    ),
+    "one account, by a connection string and by identity": (
+        [
+            'acs, connection_string: "endpoint=https://x.communication.azure.com/;accesskey=eA==", fallback: b',
+            "acs, endpoint: https://X.communication.azure.com",
+        ],
+        ["2: senders.a.fallback: b sends through the same account, so that it would fail with it"],
+    ),
+    "itself": (["acs, fallback: a"], ["2: senders.a.fallback: must be another sender"]),
+    "two quotas": (
+        ["acs, rate: acs-managed", "acs, rate: acs-custom", "acs", "graph, rate: acs-custom"],
+        ["3: senders.b.rate: is another one than a's, which sends through the same account; write one of them"],
+    ),
+    "two accounts": (["acs, fallback: b, rate: acs-managed", "acs, endpoint: x.communication.azure.com"], []),
+}
+
+
+@pytest.mark.parametrize("case", SENDERS)
+def test_senders_fit_together(case: str) -> None:
+    """A fallback is one step to another account, and an account has one quota."""
+    senders, expected = SENDERS[case]
+    lines = [
+        f"  {name}: {{address: {name}@b.c, transport: {rest}}}" for name, rest in zip("abcd", senders, strict=False)
+    ]
+    text = "\n".join(["senders:", *lines, "sources:", "  x: {kind: form, sender: a, origins: ['*'], to: [a@b.c]}"])
+    found = [] if not expected else mistakes(text)
+    assert [problem.removeprefix("gateway.yaml:") for problem in found] == expected
+    assert expected or parse(text).senders["a"]
 
 
 def test_all_mistakes_are_shown_at_once_with_their_lines() -> None:
