@@ -6,7 +6,7 @@
 @export()
 @description('What a resource group may be called, whatever the environment is called: 90 characters, no full stop at the end, no spaces.')
 func groupName(environmentName string) string =>
-  'rg-${take(replace(environmentName, ' ', '-'), 80)}${endsWith(take(environmentName, 80), '.') ? '-' : ''}'
+  'rg-${replace(environmentName, ' ', '-')}${endsWith(environmentName, '.') ? '-' : ''}'
 
 @export()
 @description('The 13 characters that tell this environment from all others of the subscription.')

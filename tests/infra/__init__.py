@@ -1,0 +1,1 @@
+"""The infrastructure: the real Bicep CLI evaluates it, rules look at every resource."""

@@ -66,9 +66,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         raise BuildFailed(ABSENT)
     # Small machines have no libicu, and the CLI unpacks itself once below HOME.
     environ = {"HOME": tempfile.gettempdir(), **os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
-    return subprocess.run(
-        [program, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environ
-    )
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environ)
 
 
 def silent(*arguments: str | Path) -> str:
@@ -85,7 +83,7 @@ def files() -> list[Path]:
 
 
 def copy(folder: Path, cloud: str = "AzureCloud") -> Path:
-    """The sources again, in a cloud: the CLI leaves environment() to run time, so its answer is written in its place."""
+    """The sources again, for a cloud: its answer is put where environment() is, which the CLI leaves to run time."""
     shutil.copytree(INFRA, folder / "infra")
     shutil.copytree(COMBINATIONS, folder / "combinations")
     shutil.copy(ROOT / "bicepconfig.json", folder)
@@ -103,7 +101,7 @@ def evaluate(folder: Path, combination: str) -> Deployment:
     where = ("--subscription-id", SUBSCRIPTION, "--tenant-id", TENANT, "--location", "westeurope")
     done = run("snapshot", file, *where)
     result = file.with_suffix(".snapshot.json")
-    if done.returncode or not result.exists():
+    if done.returncode or done.stderr.strip():
         raise BuildFailed(done.stderr)
     found = json.loads(result.read_text("utf-8"))
     result.unlink()
@@ -131,10 +129,10 @@ def deployment(combination: str) -> Deployment:
         return evaluate(copy(Path(folder), cloud_of(combination)), combination)
 
 
-@cache
-def template() -> Json:
-    """main.bicep as ARM JSON."""
-    return dict(json.loads(silent("build", INFRA / "main.bicep", "--stdout")))
+def modules(main: Path) -> dict[str, Json]:
+    """The modules of main.bicep as ARM JSON has them, with what each waits for."""
+    found: dict[str, Json] = json.loads(silent("build", main, "--stdout"))["resources"]
+    return {name: module for name, module in found.items() if module["type"] == "Microsoft.Resources/deployments"}
 
 
 def check() -> int:

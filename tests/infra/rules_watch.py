@@ -1,0 +1,213 @@
+"""The rules about mail, events, and what watches over it all: see rules.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.reports import DELIVERY
+from tests.infra import expected
+from tests.infra.bicep import INFRA, Deployment, Json, cloud_of
+from tests.infra.rules import differs, has_mail, last, properties, rule
+
+LOGS = {
+    "Microsoft.Storage/storageAccounts/blobServices": ["StorageDelete", "StorageWrite"],
+    "Microsoft.Storage/storageAccounts/queueServices": [],
+    "Microsoft.Storage/storageAccounts/tableServices": [],
+    "Microsoft.KeyVault/vaults": ["AuditEvent"],
+    "Microsoft.Communication/communicationServices": ["EmailSendMailOperational"],
+    "Microsoft.EventGrid/systemTopics": ["DeliveryFailures"],
+    "Microsoft.Web/sites": [],
+}
+"""What is written down of each resource beside its figures; no line of these has an address in it."""
+
+CLOUDS = {
+    "AzureCloud": r"core\.windows\.net|vault(core)?\.azure\.net|microsoftonline\.com|graph\.microsoft\.com",
+    "AzureUSGovernment": r"usgovcloudapi\.net|microsoftonline\.us|graph\.microsoft\.us",
+    "AzureChinaCloud": r"chinacloudapi\.cn|azure\.cn",
+}
+
+
+# --------------------------------------------------------------------------------------------------------- mail
+
+
+@rule
+def mail_comes_from_the_domain_asked_for(deployment: Deployment) -> Iterator[str]:
+    """Azure's own is linked at once, another one when its records are verified; a gateway for Graph has none."""
+    domains = deployment.of("Microsoft.Communication/emailServices/domains")
+    services = deployment.of("Microsoft.Communication/communicationServices")
+    yield from differs("mail services", int(has_mail(deployment)), len(services))
+    yield from differs("mail domains", len(services), len(domains))
+    for domain, service in zip(domains, services, strict=False):
+        own = re.search(r"emailDomain = '([^']+)'", deployment.parameters)
+        yield from differs("domain", own.group(1) if own else "AzureManagedDomain", last(domain))
+        yield from properties(
+            domain,
+            domainManagement="CustomerManaged" if own else "AzureManaged",
+            userEngagementTracking="Disabled",
+        )
+        linked = not own or "emailDomainVerified = true" in deployment.parameters
+        yield from properties(service, linkedDomains=[domain["id"]] if linked else [])
+        (email,) = deployment.of("Microsoft.Communication/emailServices")
+        yield from properties(email, dataLocation=service["properties"]["dataLocation"])
+
+
+@rule
+def senders_have_their_names(deployment: Deployment) -> Iterator[str]:
+    """Those that were asked for."""
+    wanted = re.findall(r"username: '(\w+)', displayName: '([^']+)'", deployment.parameters)
+    found = deployment.of("Microsoft.Communication/emailServices/domains/senderUsernames")
+    named = [(sender["properties"]["username"], sender["properties"]["displayName"]) for sender in found]
+    yield from differs("sender names", wanted, named)
+    yield from differs("their ids", [name.lower() for name, _ in wanted], [last(sender) for sender in found])
+
+
+@rule
+def reports_reach_their_queue(deployment: Deployment) -> Iterator[str]:
+    """By the topic's own identity, into a queue that a trigger binds, with the events that the code reads."""
+    found = deployment.of("Microsoft.EventGrid/systemTopics/eventSubscriptions")
+    yield from differs("event subscriptions", int(has_mail(deployment)), len(found))
+    for subscription in found:
+        yield from properties(
+            subscription,
+            deliveryWithResourceIdentity__identity__type="SystemAssigned",
+            deliveryWithResourceIdentity__destination__endpointType="StorageQueue",
+            deliveryWithResourceIdentity__destination__properties__queueName="delivery-reports",
+            deliveryWithResourceIdentity__destination__properties__queueMessageTimeToLiveInSeconds=-1,
+            filter__includedEventTypes=[DELIVERY],
+        )
+        topic = deployment.one("Microsoft.EventGrid/systemTopics")
+        yield from differs("the topic's identity", "SystemAssigned", topic["identity"]["type"])
+        (service,) = deployment.of("Microsoft.Communication/communicationServices")
+        if "'communication-{0}'" not in topic["properties"]["source"]:
+            yield f"the topic does not listen to {service['name']}"
+        if "delivery-reports" not in {binding.queue for binding in expected.bindings()}:
+            yield "no trigger reads the reports"
+
+
+# ----------------------------------------------------------------------------------------------------- watching
+
+
+@rule
+def everything_is_written_down(deployment: Deployment) -> Iterator[str]:
+    """Each resource that can tell sends its figures, and the lines that say who did what, to the workspace."""
+    found: dict[str, list[str]] = {}
+    for setting in deployment.of("Microsoft.Insights/diagnosticSettings"):
+        of = setting["id"].partition("/providers/Microsoft.Insights/diagnosticSettings/")[0]
+        kind, _, rest = of.rpartition("/providers/")[2].partition("/")
+        type = "/".join([kind, *rest.split("/")[::2]])
+        found[type] = sorted(log["category"] for log in setting["properties"].get("logs", []) if log["enabled"])
+        if not any(figure["enabled"] for figure in setting["properties"].get("metrics", [])):
+            yield f"{type} sends no figures"
+        if "workspaceId" not in setting["properties"]["workspaceId"]:
+            yield f"{type} sends them elsewhere"
+    present = {resource["type"] for resource in deployment.resources}
+    yield from differs("diagnostics", {type: logs for type, logs in LOGS.items() if type in present}, found)
+
+
+@rule
+def telemetry_has_a_workspace(deployment: Deployment) -> Iterator[str]:
+    """Of its own, with the days that were asked for."""
+    workspace = deployment.one("Microsoft.OperationalInsights/workspaces")
+    yield from properties(workspace, retentionInDays=30)
+    yield from properties(deployment.one("Microsoft.Insights/components"), WorkspaceResourceId=workspace["id"])
+
+
+@rule
+def alerts_ask_the_files(deployment: Deployment) -> Iterator[str]:
+    """One for each of these queries, switched on, with somebody to tell; silence only where it was asked for."""
+    number = dict(re.findall(r"(\w+) = (\d+)$", deployment.parameters, re.MULTILINE))
+    silence = int(number.get("alertSilenceHours", 0))
+    oldest = 60 * int(number.get("alertOldestMinutes", 15))
+    wanted = {
+        "dead-letters": ("Count", None, "GreaterThan", 0, "PT15M"),
+        "faults": ("Count", None, "GreaterThan", 0, "PT15M"),
+        "oldest-due": ("Maximum", "seconds", "GreaterThan", oldest, "PT15M"),
+        "provider-refusals": ("Count", None, "GreaterThan", 5, "PT15M"),
+        "suppressions": ("Count", None, "GreaterThan", 0, "PT1H"),
+        "timer-stopped": ("Total", "runs", "LessThan", 1, "PT15M"),
+    }
+    if silence:
+        window = f"PT{silence}H" if silence < 24 else f"P{silence // 24}D"
+        wanted["silence"] = ("Total", "accepted", "LessThan", 1, window)
+    alerts = deployment.of("Microsoft.Insights/scheduledQueryRules")
+    yield from differs("alerts", dict(sorted(wanted.items())), dict(sorted(map(_comparison, alerts))))
+    group = deployment.one("Microsoft.Insights/actionGroups")
+    receivers = [person["emailAddress"] for person in group["properties"]["emailReceivers"]]
+    yield from differs("who is told", ["ops@contoso.com"], receivers)
+    component = deployment.one("Microsoft.Insights/components")["id"]
+    for alert in alerts:
+        yield from properties(alert, enabled=True, scopes=[component], actions__actionGroups=[group["id"]])
+        (criterion,) = alert["properties"]["criteria"]["allOf"]
+        text = (INFRA / f"queries/{alert['name'].removeprefix('gateway-')}.kql").read_text("utf-8")
+        yield from differs(f"{alert['name']}'s query", text, criterion["query"])
+
+
+def _comparison(alert: Json) -> tuple[str, tuple[Any, ...]]:
+    (criterion,) = alert["properties"]["criteria"]["allOf"]
+    facts = tuple(criterion.get(name) for name in ("timeAggregation", "metricMeasureColumn", "operator", "threshold"))
+    return alert["name"].removeprefix("gateway-"), (*facts, alert["properties"]["windowSize"])
+
+
+@rule
+def every_query_is_used(deployment: Deployment) -> Iterator[str]:
+    """By an alert or in the workbook, whose page can be read."""
+    book = deployment.one("Microsoft.Insights/workbooks")["properties"]
+    yield from differs("the workbook's source", deployment.one("Microsoft.Insights/components")["id"], book["sourceId"])
+    shown = {item["content"].get("query") for item in json.loads(book["serializedData"])["items"]}
+    asked = {
+        criterion["query"]
+        for alert in deployment.of("Microsoft.Insights/scheduledQueryRules")
+        for criterion in alert["properties"]["criteria"]["allOf"]
+    }
+    for file in sorted((INFRA / "queries").glob("*.kql")):
+        optional = file.stem == "silence" and "alertSilenceHours" not in deployment.parameters
+        if file.read_text("utf-8") not in shown | asked and not optional:
+            yield f"{file.name} is asked by nobody"
+
+
+# ------------------------------------------------------------------------------------------------ all resources
+
+
+@rule
+def names_are_allowed(deployment: Deployment) -> Iterator[str]:
+    """By Azure's rules for each type."""
+    for resource in deployment.resources:
+        if (allowed := expected.NAMES.get(resource["type"])) and not re.fullmatch(allowed, resource["name"]):
+            yield f"{resource['type']} may not be called {resource['name']}"
+
+
+@rule
+def azd_finds_its_resources(deployment: Deployment) -> Iterator[str]:
+    """By two tags."""
+    for resource in deployment.resources:
+        if "tags" in resource or resource["type"] in expected.NAMES:
+            tag = resource.get("tags", {}).get("azd-env-name")
+            yield from differs(f"{resource['name']}'s tag azd-env-name", "prod", tag)
+    (site,) = deployment.of("Microsoft.Web/sites")
+    yield from differs("the service", "api", site["tags"].get("azd-service-name"))
+
+
+@rule
+def each_cloud_has_its_own_addresses(deployment: Deployment) -> Iterator[str]:
+    """No other cloud's stands anywhere."""
+    here = cloud_of(deployment.name)
+    for cloud, pattern in CLOUDS.items():
+        found = sorted(set(re.findall(rf"[-\w.]*(?:{pattern})", deployment.text))) if cloud != here else []
+        yield from (f"{here} has an address of {cloud}" for _ in re.finditer(pattern, deployment.text) if found)
+    if not re.search(CLOUDS[here], deployment.text):
+        yield f"no address of {here}"
+
+
+@rule
+def outputs_hold_no_secret(deployment: Deployment) -> Iterator[str]:
+    """What azd keeps in a file, and Azure in the deployment's history."""
+    for name, value in deployment.outputs.items():
+        if re.search(
+            r"(?i)listkeys|connectionstring|instrumentation|sharedkey|password|secret|accountkey", f"{name}={value}"
+        ):
+            yield f"the output {name} may be a secret"
+    if re.search(r"(?i)listkeys\(|listaccountsas\(", deployment.text):
+        yield "a key is read somewhere"
