@@ -110,9 +110,24 @@ class Sender(Model):
     )
     fallback: str | None = Field(None, description="the sender to use when this one certainly cannot")
     mode: Literal["draft", "direct"] = Field("draft", description="graph: verified by a draft, or at most once")
+    mailbox: AnyAddress | None = Field(None, description="graph: the mailbox that sends, where it is not the address's")
+    save_to_sent: bool = Field(default=True, description="graph, mode direct: keep a copy in Sent Items")
+    on_unknown: Literal["park", "resend"] | None = Field(
+        None, description="graph: what follows when it cannot be known whether it was sent; default by mode"
+    )
     live: bool = Field(default=False, description="send real mail outside production too")
     connection_string: str = Field("", description="acs: another account than ACS_CONNECTION_STRING", repr=False)
     endpoint: str = Field("", description="acs: another account than ACS_ENDPOINT, by identity")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Sender:
+        """What would silently do nothing is a mistake."""
+        only = {"mailbox", "save_to_sent", "on_unknown"} & self.model_fields_set
+        if only and self.transport != "graph":
+            raise ValueError(f"{min(only)}: only a sender with transport: graph can have it")
+        if not self.save_to_sent and self.mode == "draft":
+            raise ValueError("save_to_sent: Graph keeps every draft it sends in Sent Items; false needs mode: direct")
+        return self
 
     @property
     def from_address(self) -> Address:
@@ -122,9 +137,9 @@ class Sender(Model):
     @property
     def resource(self) -> str:
         """Where the provider counts its mail: the mailbox, or the host of its own ACS resource ("" without one)."""
-        return (
-            acs_host(self.connection_string or self.endpoint) if self.transport == "acs" else self.address.email.lower()
-        )
+        if self.transport == "acs":
+            return acs_host(self.connection_string or self.endpoint)
+        return (self.mailbox or self.address).email.lower()
 
     def way_out(self, *, production: bool) -> str:
         """The transport that is really used: capture, unless this is production or the sender is live."""

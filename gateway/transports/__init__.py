@@ -7,5 +7,5 @@ call can fail is a TransportError that carries the outcome: `no` only when the p
 
 from __future__ import annotations
 
-TRANSPORTS = ("acs", "capture")
+TRANSPORTS = ("acs", "capture", "graph")
 """The ways out there are; wiring.py builds each at its first use."""
