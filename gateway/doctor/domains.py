@@ -86,7 +86,7 @@ async def dkim(names: Names, domain: str, transport: str) -> Finding:
         remedy = f"compare its CNAME with {ISSUED[transport]}, and switch signing on there"
         return failed("dns.dkim", f"{domain}: {', '.join(dangling)} leads to no key", remedy)
     remedy = f"publish the CNAME that you find at {ISSUED[transport]}"
-    return failed("dns.dkim", f"{domain}: {', '.join(missing)} is missing", remedy)
+    return failed("dns.dkim", f"{domain}: no key at {', '.join(missing)}", remedy)
 
 
 async def dmarc(names: Names, domain: str, transport: str) -> Finding:

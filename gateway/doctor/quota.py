@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from gateway.config import Rate, Sender
+from gateway.config import Sender
 from gateway.doctor.patient import Patient
 from gateway.finding import Finding, failed, passed, untold
+from gateway.lanes import Limits
+from gateway.pacing import PRESETS, Account
+from gateway.ways import ways
 
-CUSTOM = Rate(minute=30, hour=100)
+CUSTOM = PRESETS["acs-custom"]
 """Custom domains, for the whole subscription; Microsoft raises it on request (service-limits.md)."""
 
-MANAGED = Rate(minute=5, hour=10)
+MANAGED = PRESETS["acs-managed"]
 """Azure-managed domains; never raised."""
 
-PRESETS = {"acs-custom": CUSTOM, "acs-managed": MANAGED}
 MANAGED_DOMAIN = "azurecomm.net"
 
 _RAISED = "ask Microsoft for more (a support request: Service and subscription limits), or lower `rate`"
 
 
 async def quota(patient: Patient) -> list[Finding]:
-    """One line for each sender on Azure Communication Services."""
+    """One line for each sender on Azure Communication Services, with the quota that pacing keeps for it."""
     senders = patient.senders("acs")
-    if not senders:
+    if not senders or patient.config is None:
         return [passed("quota", "no sender uses Azure Communication Services here")]
-    return [_one(name, sender) for name, sender in senders.items()]
+    settings = patient.settings
+    named = settings.acs_connection_string or settings.acs_endpoint
+    kept = ways(patient.config, production=settings.production, endpoint=named)
+    return [_one(name, sender, kept[name].account) for name, sender in senders.items()]
 
 
 def managed(domain: str) -> bool:
@@ -31,14 +36,17 @@ def managed(domain: str) -> bool:
     return domain == MANAGED_DOMAIN or domain.endswith(f".{MANAGED_DOMAIN}")
 
 
-def _one(name: str, sender: Sender) -> Finding:
+def _one(name: str, sender: Sender, account: Account | None) -> Finding:
     allowed = MANAGED if managed(sender.address.domain) else CUSTOM
-    shown = f"{allowed.minute} a minute and {allowed.hour} an hour"
-    rate = sender.rate if isinstance(sender.rate, Rate) else PRESETS.get(sender.rate or "acs-custom")
+    rate = account.limits if account else None
     if rate is not None and rate.minute <= allowed.minute and rate.hour <= allowed.hour:
-        return passed("quota", f"{name}: {rate.minute} a minute and {rate.hour} an hour, within Azure's default")
-    wanted = f"{rate.minute} a minute and {rate.hour} an hour" if rate else "no limit"
+        return passed("quota", f"{name}: {_shown(rate)}, within Azure's default")
+    wanted, shown = _shown(rate) if rate else "no limit", _shown(allowed)
     if allowed is MANAGED:
         remedy = "set `rate: acs-managed`, or send from a domain of your own"
         return failed("quota", f"{name}: {wanted}, but an Azure-managed domain has {shown} and never more", remedy)
     return untold("quota", f"{name}: {wanted}; Azure's default is {shown}, and what was raised shows nowhere", _RAISED)
+
+
+def _shown(limits: Limits) -> str:
+    return f"{limits.minute} a minute and {limits.hour} an hour"

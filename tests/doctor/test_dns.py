@@ -89,7 +89,7 @@ async def test_a_missing_key_is_named() -> None:
 
     found = (await findings(records))["dns.dkim"]
 
-    assert ("fail", f"notify.contoso.com: {ACS_KEYS[1]}.notify.contoso.com is missing") == found
+    assert ("fail", f"notify.contoso.com: no key at {ACS_KEYS[1]}.notify.contoso.com") == found
 
 
 @pytest.mark.parametrize("target", [{}, {f"{ACS_KEYS[0]}.azurecomm.net": ("TXT", ['"v=DKIM1; p="'])}])
