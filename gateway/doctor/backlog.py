@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gateway.doctor.patient import Patient
-from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.errors import ConfigurationError, StoreUnavailable, TransportError
 from gateway.finding import Finding, failed, passed, untold
 from gateway.ledger import Store
 from gateway.message import Status
@@ -53,7 +53,7 @@ async def _looking(patient: Patient, name: str, look: Look) -> list[Finding]:
     try:
         async with patient.store() as store:
             return [await look(store, patient.clock())]
-    except (StoreUnavailable, ConfigurationError):
+    except (StoreUnavailable, ConfigurationError, TransportError):
         return [untold(name, "the storage cannot be read", "see the check `storage`")]
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from gateway.doctor.patient import Patient
+from gateway.doctor.patient import STORAGE_SCOPE, Patient
 from gateway.errors import TransportError
 from gateway.finding import Finding, failed, passed, untold
 from gateway.probe import ACS_SCOPE
-
-STORAGE_SCOPE = "https://storage.azure.com/.default"
 
 
 async def configuration(patient: Patient) -> list[Finding]:
@@ -71,5 +69,5 @@ async def _token(patient: Patient, what: str, scope: str) -> Finding:
             "`az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and a secret or certificate; on Azure, assign the "
             "identity to the app and set AZURE_CLIENT_ID",
         )
-    whose = "yours, not the app's managed identity's" if patient.borrowed else "of the identity of this app"
+    whose = "yours, not the app's managed identity's" if patient.borrowed else "of the gateway's own identity"
     return passed("identity", f"a token for {what} ({host}), {whose}")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import configfile, wiring
 from gateway.clock import wall_clock
@@ -18,11 +18,22 @@ from gateway.settings import Environment, Settings
 from gateway.stores.azure_account import account
 from gateway.transports.identity import Identity
 
+if TYPE_CHECKING:
+    from gateway.stores.azure_rest import Rest
+
 VAULT = "@Microsoft.KeyVault("
 """A setting that begins so is resolved by the Functions host; nobody else sees its value."""
 
-_ON_AZURE = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")
-"""Where Azure's hosts hand out tokens of a managed identity."""
+_OWN = (
+    "IDENTITY_ENDPOINT",
+    "MSI_ENDPOINT",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_FEDERATED_TOKEN_FILE",
+)
+"""Where a gateway has an identity of its own: Azure's hosts hand out tokens, or an application in Entra signs in."""
+
+STORAGE_SCOPE = "https://storage.azure.com/.default"
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,8 @@ class Patient:
 
     @property
     def borrowed(self) -> bool:
-        """Whether tokens are those of the person (or pipeline) who runs this instead of the app's managed identity."""
-        return not any(self.environ.get(name) for name in _ON_AZURE)
+        """Whether tokens are those of the person (or pipeline) who runs this instead of the gateway's own identity."""
+        return not any(self.environ.get(name) for name in _OWN)
 
     @property
     def vaulted(self) -> list[str]:
@@ -80,17 +91,19 @@ class Patient:
         if self.settings.store == "azure" and not self.settings.storage:
             from gateway.stores.azure import AzureStore
 
-            return AzureStore(self.storage())
+            return AzureStore(await self.storage())
         return await wiring.open_store(self.settings)
 
-    def storage(self) -> Any:
-        """A client for the storage account; ConfigurationError when the settings name none."""
+    async def storage(self) -> Rest:
+        """A client for the account; ConfigurationError when the settings name none, TransportError without a token."""
         from gateway.stores import azure_auth
         from gateway.stores.azure_rest import Rest
 
         named = account(self.settings)
         if named.key:
             return Rest(named)
+        # The first token may take longer than one call may, since several ways of signing in are tried.
+        await self.identity().get_token_info(STORAGE_SCOPE)
         # As azure_auth would, but with the one identity there is here, whoever that is.
         return Rest(named, azure_auth.Identity(named, _Kept(self.identity())))
 

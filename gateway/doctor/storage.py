@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from gateway.doctor.patient import Patient
-from gateway.errors import ConfigurationError, StoreUnavailable
+from gateway.errors import ConfigurationError, StoreUnavailable, TransportError
 from gateway.finding import Finding, failed, passed, untold
 from gateway.triggers import QUEUES
 
@@ -36,10 +36,12 @@ async def storage(patient: Patient) -> list[Finding]:
     if kind == "sqlite":
         return [_file(Path(path))]
     try:
-        rest = patient.storage()
+        rest = await patient.storage()
     except ConfigurationError as error:
         remedy = "set AzureWebJobsStorage, or AzureWebJobsStorage__accountName for an account by identity"
         return [failed("storage", "; ".join(f"{one.field} {one.message}" for one in error.problems), remedy)]
+    except TransportError:
+        return [untold("storage", "there is no token to ask with", "see the check `identity`")]
     try:
         found = await asyncio.gather(*(_service(patient, rest, *service) for service in _SERVICES))
     finally:

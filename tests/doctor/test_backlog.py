@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from gateway.stores.azure import AzureStore
 from gateway.stores.sqlite import SqliteStore
 from tests.azurite import Azurite
-from tests.doctor.patients import NOW, ON_AZURE, Answers, one, patient, verdicts
+from tests.doctor.patients import NOW, ON_AZURE, Answers, Credential, one, patient, verdicts
 from tests.factories import make_entry, make_message
 from tests.servers.serve import serve
 
@@ -111,3 +111,11 @@ async def test_storage_that_refuses_tells_nothing(check: str) -> None:
 async def test_storage_that_is_not_named_tells_nothing(check: str) -> None:
     """Neither by key nor by identity."""
     assert "could not tell" == (await one(patient(GATEWAY_STORE="azure"), check))[0]
+
+
+@pytest.mark.parametrize("check", ["storage", *CHECKS])
+async def test_without_a_token_nothing_can_be_told(check: str) -> None:
+    """Which the check of the identity explains; the account is not asked."""
+    names = {"GATEWAY_STORE": "azure", "AzureWebJobsStorage__accountName": "nobody"}
+
+    assert "could not tell" == (await one(patient(credential=Credential(refused="storage"), **names), check))[0]

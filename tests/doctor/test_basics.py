@@ -162,10 +162,11 @@ async def test_one_token_for_each_provider_that_is_opened_by_identity() -> None:
     assert 3 == len(credential.scopes)
 
 
-async def test_on_azure_the_token_is_the_apps() -> None:
-    """Where the platform hands out tokens."""
-    assert [("pass", "a token for storage (storage.azure.com), of the identity of this app")] == await identity(
-        patient(CAPTURE, **BY_IDENTITY, **ON_AZURE)
+@pytest.mark.parametrize("own", [ON_AZURE, {"AZURE_CLIENT_SECRET": "example"}, {"AZURE_FEDERATED_TOKEN_FILE": "token"}])
+async def test_where_the_gateway_has_an_identity_the_token_is_its_own(own: dict[str, str]) -> None:
+    """On Azure, or as an application in Entra."""
+    assert [("pass", "a token for storage (storage.azure.com), of the gateway's own identity")] == await identity(
+        patient(CAPTURE, **BY_IDENTITY, **own)
     )
 
 
