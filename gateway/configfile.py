@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gateway import parts
 from gateway.address import Address
 from gateway.config import NAME, Config, Route, Sender, Source
 from gateway.errors import ConfigurationError, Problem
@@ -181,6 +182,21 @@ class _Draft:
             yield from ((here + path, message) for path, message in self._route(source, route))
         if not source.routes and not source.to and source.kind != NATIVE:
             yield ("to",), "is missing; who gets the mail?"
+        if (most := self._mails(source)) > parts.MESSAGES:
+            where = ("routes",) if source.routes else ("to",)
+            yield where, f"would make {most} mails of one notification; there may be {parts.MESSAGES}"
+
+    def _mails(self, source: Source) -> int:
+        """How many mails one notification may become, as far as the file says: a route that goes on adds its own."""
+        most = going_on = 0
+        for route in source.routes or (Route(),):
+            sender, senders = route.sender or source.sender, self.config.senders
+            names = (*(route.to or source.to), *(route.cc or source.cc))
+            recipients = sum(len(self.config.recipients.get(name, (name,))) for name in names)
+            own = parts.count(recipients, parts.most(parts.ways_out(senders, sender))) if sender in senders else 0
+            most = max(most, going_on + own)
+            going_on += own if route.continue_ else 0
+        return most
 
     def _route(self, source: Source, route: Route) -> Iterator[tuple[FieldPath, str]]:
         if route.sender is not None and route.sender not in self.names["senders"]:

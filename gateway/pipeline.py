@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gateway import parts
 from gateway.address import one_line
 from gateway.clock import wall_clock
 from gateway.config import Config
@@ -147,11 +148,21 @@ class Line:
         id = id or self.new_id()
         at = at or self.clock()
         self.renderer.check(notification)
-        targets = self.router.targets(source, notification)
-        return tuple(
+        senders = self.config.senders
+        targets = [
+            part
+            for target in self.router.targets(source, notification)
+            for part in parts.split(target, parts.most(parts.ways_out(senders, target.sender)))
+        ]
+        parts.check_count(len(targets))
+        messages = tuple(
             self._message(notification, source, target, f"{id}-{number}", id, at)
             for number, target in enumerate(targets, 1)
         )
+        if notification.envelope or notification.attachments:  # a caller can send less, an alert cannot
+            for message in messages:
+                parts.check_size(message, parts.ways_out(senders, message.sender))
+        return messages
 
     def _message(
         self, notification: Notification, source: str, target: Target, id: str, notification_id: str, at: datetime
