@@ -20,6 +20,9 @@ from gateway.transports.graph_payload import file, kind, large, name
 PIECE = 12 * 320 * 1024
 """Bytes of one range: less than the 4 MB allowed, and the multiple that upload sessions elsewhere in Graph ask for."""
 
+_OUT_OF_STEP = frozenset({404, 409, 410, 416})
+"""The session is over, or has this piece: a lost answer looks like that when the connection asks by itself again."""
+
 _FIRST = re.compile(r"\d+")
 
 
@@ -76,10 +79,10 @@ class Files:
 
     def _next(self, answer: Answer, start: int) -> int:
         """Where the session wants to go on; never backwards, or one broken answer would keep us busy for ever."""
-        wanted = _expected(answer) if answer.status in (200, 202) else None
-        if wanted is None:
-            raise refusal(answer) if answer.status >= 400 else _stuck(answer)
-        if wanted <= start:
+        if answer.status >= 400 and answer.status not in _OUT_OF_STEP:
+            raise refusal(answer)
+        wanted = _expected(answer)
+        if answer.status not in (200, 202) or wanted is None or wanted <= start:
             raise _stuck(answer)
         return wanted
 
