@@ -5,50 +5,54 @@ Every fault of the menu times every answer a repeated Operation-Id may get, in v
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from gateway.delivery import Delivery
-from gateway.message import OPEN, Message, Status
-from gateway.stores.sqlite import SqliteStore
-from tests.factories import NOW, make_entry, make_message
-from tests.servers.acs import Repeated
+from gateway.message import Fence, Message, NotFound, Receipt, Status
+from gateway.transports.acs import Acs
+from tests.factories import make_message
+from tests.servers.acs import KEY, FakeAcs, Repeated
 from tests.transports.conftest import FAULTS, AcsWay
+from tests.transports.line import line
 from tests.transports.ways import Clock
 
 FOR_GOOD = {"400", "403", "404", "405", "410", "413", "415", "422", "425", "431", "451", "failed"}
 """Answers to a first try that nothing can mend: the mail fails, visibly, and did not go out."""
 
-SWITCHES = [switch for switch in get_args(Repeated) if switch != "send-again"]
-"""All but the one that no client can do anything about (the provider executes one id twice)."""
+
+class Landed(Acs):
+    """ACS's client in virtual time: what is late lands before anybody asks, since a claim lasts longer than that."""
+
+    fake: FakeAcs
+
+    async def reconcile(self, message: Message, fence: Fence) -> Receipt | NotFound:
+        """Ask, after everything has landed."""
+        await asyncio.gather(*self.fake.late)
+        return await super().reconcile(message, fence)
 
 
 async def delivered(way: AcsWay, folder: Path, message: Message) -> Status:
-    """Let doorbells ring every two minutes until the message is final."""
-    clock = Clock()
-    store = await SqliteStore.open(folder / "gateway.db", clock=clock)
-    await store.add(make_entry(message), [message], NOW)
-    delivery = Delivery(store, lambda _transport, _sender: way.acs, clock=clock, chance=lambda: 0.5)
-    status: Status | None = Status.QUEUED
-    for _ in range(40):
-        status = await delivery.deliver(message.id) or status
-        if status not in OPEN:
-            break
-        clock.at += timedelta(minutes=2)
-    await store.close()
-    assert status
+    """Let doorbells ring until the message is final."""
+    acs = Landed(way.url, key=KEY)
+    acs.fake, acs.deadline = way.fake, way.acs.deadline
+    async with line(folder, Clock()) as workers:
+        await workers.accept(message)
+        status = await workers.end(message, workers.worker(acs))
+    await acs.close()
     return status
 
 
-@pytest.mark.parametrize("repeated", SWITCHES)
-@pytest.mark.parametrize("fault", FAULTS["acs"])
+@pytest.mark.parametrize("repeated", get_args(Repeated))
+@pytest.mark.parametrize("fault", [*FAULTS["acs"], "late:0.01"])
 async def test_one_fault_makes_neither_a_loss_nor_a_duplicate(
     acs: AcsWay, tmp_path: Path, fault: str, repeated: Repeated
 ) -> None:
-    """Sent once, or failed for good and not sent."""
+    """Sent once, or failed for good and not sent; also by an ACS that would execute one id twice, as one worker asks
+    before it submits again.
+    """
     acs.fake.repeated = repeated
     acs.fake.faults.append(fault)
     acs.acs.deadline = 0.15 if "hang" in fault else 30.0
