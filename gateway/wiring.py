@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING
 
 from gateway import configfile, sources
 from gateway.config import UNCHECKED, Config, Sender
-from gateway.delivery import Delivery
 from gateway.errors import ConfigurationError, Problem
 from gateway.ledger import Store
 from gateway.message import Transport
-from gateway.pacing import Pacer
 from gateway.settings import Settings
 from gateway.suppressions import Suppressions
 from gateway.telemetry import WARNING, log
 from gateway.transports import TRANSPORTS
 from gateway.upkeep import Upkeep
-from gateway.ways import ways
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from gateway.delivery import Delivery
     from gateway.pipeline import Line
     from gateway.stores.azure import AzureStore
     from gateway.transports.graph_client import Account
@@ -36,14 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Gateway:
-    """One process's parts; `line` and `app` are built when they are first wanted: a doorbell needs neither."""
+    """One process's parts, built when they are first wanted: a doorbell needs no `line`, a request no `delivery`."""
 
     settings: Settings
     config: Config
     store: Store
-    delivery: Delivery
-    transports: Mapping[tuple[str, str, str], Transport]
+    suppressions: Suppressions
+    transports: dict[tuple[str, str, str], Transport]
     make_line: Callable[[], Line]
+    _delivery: list[Delivery] = field(default_factory=list)
     _line: list[Line] = field(default_factory=list)
     _app: list[ASGIApp] = field(default_factory=list)
 
@@ -51,6 +50,13 @@ class Gateway:
     def upkeep(self) -> Upkeep:
         """What has to be done now and then."""
         return Upkeep(self.store, self.config.retention)
+
+    @property
+    def delivery(self) -> Delivery:
+        """What answers doorbells."""
+        if not self._delivery:
+            self._delivery.append(_delivery(self))
+        return self._delivery[0]
 
     @property
     def line(self) -> Line:
@@ -65,8 +71,7 @@ class Gateway:
         if not self._app:
             from gateway import api
 
-            known = self.delivery.suppressions
-            self._app.append(api.build(self.settings, self.config, self.store, self.line, known))
+            self._app.append(api.build(self.settings, self.config, self.store, self.line, self.suppressions))
         return self._app[0]
 
     async def close(self) -> None:
@@ -100,6 +105,22 @@ def _line(settings: Settings, config: Config, store: Store) -> Line:
     from gateway.routing import Router
 
     return Line(config, store, Router(config), Renderer(config), production=settings.production)
+
+
+def _delivery(gateway: Gateway) -> Delivery:
+    from gateway.delivery import Delivery
+    from gateway.pacing import Pacer
+    from gateway.ways import ways
+
+    settings, config, store = gateway.settings, gateway.config, gateway.store
+    acs = settings.acs_connection_string or settings.acs_endpoint
+    return Delivery(
+        store,
+        transports(settings, config, store, gateway.transports),
+        ways=ways(config, production=settings.production, endpoint=acs),
+        pacer=Pacer(store),
+        suppressions=gateway.suppressions,
+    )
 
 
 def _unusable(settings: Settings, config: Config) -> list[Problem]:
@@ -137,20 +158,11 @@ async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool
     for warning in configfile.warnings(config):
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
-    built: dict[tuple[str, str, str], Transport] = {}
-    acs = settings.acs_connection_string or settings.acs_endpoint
-    delivery = Delivery(
-        store,
-        transports(settings, config, store, built),
-        ways=ways(config, production=settings.production, endpoint=acs),
-        pacer=Pacer(store),
-        suppressions=Suppressions(store),
-    )
 
     def make_line() -> Line:
         return _line(settings, config if checked else check(settings, environ), store)
 
-    return Gateway(settings, config, store, delivery, built, make_line)
+    return Gateway(settings, config, store, Suppressions(store), {}, make_line)
 
 
 async def open_store(settings: Settings) -> Store:
