@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.infra.bicep import COMBINATIONS, INFRA, ROOT, combinations, complaints, copy, deployment, files, modules, run
-from tests.infra.expected import NAMES
 from tests.infra.every_rule import RULES
+from tests.infra.expected import NAMES
 from tests.infra.rules_order import too_early
 from tests.test_house import files as tracked
 

@@ -1,0 +1,156 @@
+"""Spoiled sources: a change that somebody could make by mistake comes in, and the CLI or a rule notices it.
+
+SOAK=1 tries them all; otherwise every eighth, since each costs a call of the CLI.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.infra.bicep import INFRA, BuildFailed, cloud_of, copy, evaluate, modules
+from tests.infra.every_rule import RULES
+from tests.infra.rules_order import too_early
+
+pytestmark = pytest.mark.usefixtures("bicep")
+
+
+class Mutation(NamedTuple):
+    """`old` becomes `new` in one file; a combination that shows it."""
+
+    file: str
+    old: str
+    new: str
+    combination: str = "public"
+
+    def __str__(self) -> str:
+        """What the test is called."""
+        return f"{self.file}: {self.old[:40]} -> {self.new[:40]}".replace("\n", " ")
+
+
+ORDER = [
+    Mutation("main", "  dependsOn: [rbac]\n}\n\nmodule vnet", "}\n\nmodule vnet"),
+    Mutation("main", "  dependsOn: [rbac]\n}\n\nmodule alerts", "}\n\nmodule alerts"),
+    Mutation("main", "  dependsOn: [storage, vault]\n}\n\nmodule reports", "}\n\nmodule reports"),
+]
+"""Noticed in the order of the modules, which no evaluation shows."""
+
+MUTATIONS = [
+    # app
+    Mutation("function", "AZURE_CLIENT_ID: ", "AZURE_CLIENTID: "),
+    Mutation("function", "      AzureWebJobsStorage__credential: 'managedidentity'\n", ""),
+    Mutation(
+        "function",
+        "identity.properties.clientId\n      AZURE_TENANT",
+        "identity.properties.principalId\n      AZURE_TENANT",
+    ),
+    Mutation(
+        "function",
+        "identity.properties.clientId\n      AZURE_TENANT",
+        "identity.properties.clientID\n      AZURE_TENANT",
+    ),
+    Mutation("function", "GRAPH_ENDPOINT: ", "FUNCTIONS_WORKER_RUNTIME: 'python'\n      GRAPH_ENDPOINT: "),
+    Mutation("function", "triggers: { http: { perInstanceConcurrency: httpConcurrency } }", "triggers: {}", "customer"),
+    Mutation("function", "version: '3.13'", "version: '3.12'"),
+    Mutation("function", "'azd-service-name': 'api'", "'azd-service': 'api'"),
+    Mutation(
+        "function", "keyVaultReferenceIdentity: identity.id", "keyVaultReferenceIdentity: 'SystemAssigned'", "private"
+    ),
+    Mutation("function", "httpsOnly: true", "httpsOnly: false"),
+    Mutation("function", "name: 'ftp', properties: { allow: false }", "name: 'ftp', properties: { allow: true }"),
+    Mutation("main", "      GATEWAY_STORE: 'azure'\n", ""),
+    Mutation("main", "ACS_ENDPOINT: communication!.outputs.endpoint, ", ""),
+    # storage
+    Mutation("layout", "'outbox-high', ", ""),
+    Mutation("layout", "var table = 'gateway'", "var table = 'gateways'"),
+    Mutation("layout", "payloads: 'payloads'", "payloads: 'payload'"),
+    Mutation("storage", "'${name}-poison'", "'${name}-dead'"),
+    Mutation("storage", "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    Mutation("storage", "allowSharedKeyAccess", "allowSharedKeysAccess"),
+    Mutation("storage", "publicAccess: 'None'", "publicAccess: 'Blob'"),
+    Mutation("storage", "isPrivate ? 'Disabled' : 'Enabled'", "'Enabled'", "private"),
+    Mutation("storage", "bypass: 'AzureServices'", "bypass: 'None'", "private"),
+    # roles
+    Mutation("rbac", "  'Storage Table Data Contributor'\n]", "]"),
+    Mutation("rbac", "  'Storage Queue Data Contributor'\n  ", "  'Storage Queue Data Reader'\n  "),
+    Mutation("rbac", "scope: storage::queueService::reports\n", "scope: storage\n"),
+    Mutation("rbac", "    principalId: topicPrincipalId\n", "    principalId: principalId\n"),
+    Mutation("rbac", "4633458b-17de-408a-b874-0445c86b69e6", "00482a5a-887f-4fb3-b363-3b7fe8e74483"),
+    Mutation("rbac", "if (!empty(operatorId)) {\n  scope: vault", "{\n  scope: vault"),
+    # mail and events
+    Mutation("communication", "!isOwn || isVerified", "true", "private"),
+    Mutation("communication", "disableLocalAuth: true", "disableLocalAuth: false"),
+    Mutation("reports", "EmailDeliveryReportReceived", "EmailEngagementTrackingReportReceived"),
+    Mutation("reports", "'SystemAssigned' }\n      destination", "'UserAssigned' }\n      destination"),
+    # network
+    Mutation(
+        "network",
+        "for endpoint in endpoints: {\n    name: endpoint.zone",
+        "for endpoint in take(endpoints, 3): {\n    name: endpoint.zone",
+        "private",
+    ),
+    Mutation("network", "          natGateway: { id: gateway.id }\n", "", "private"),
+    Mutation("network", "environment().suffixes.keyvaultDns", "'.vault.azure.net'", "government"),
+    Mutation("cloud", "https://graph.microsoft.us", "https://graph.microsoft.com", "government"),
+    Mutation("vault", "enableRbacAuthorization: true", "enableRbacAuthorization: false"),
+    # watching
+    Mutation("monitoring", "DisableLocalAuth: true", "DisableLocalAuth: false"),
+    Mutation("vault", "logs: [{ category: 'AuditEvent', enabled: true }]", "logs: []"),
+    Mutation("communication", "'EmailSendMailOperational'", "'EmailStatusUpdateOperational'"),
+    Mutation("alerts", "loadTextContent('queries/dead-letters.kql')", "loadTextContent('queries/suppressions.kql')"),
+    Mutation("alerts", "oldestMinutes * 60", "oldestMinutes"),
+    Mutation("alerts", "actions: { actionGroups: [people.id] }", "actions: { actionGroups: [] }"),
+    Mutation("workbook", "queries/poison.kql", "queries/latency.kql"),
+    # outputs and names
+    Mutation("main", "output MAIL_DOMAIN", "output STORAGE_PASSWORD string = 'x'\noutput MAIL_DOMAIN"),
+    Mutation("names", "'kv-${token}'", "'keyvault-gateway-${token}'"),
+    Mutation("names", "storage: 'st${token}'", "storage: 'st-${token}'"),
+]
+
+CHOSEN = MUTATIONS if os.environ.get("SOAK") == "1" else MUTATIONS[::8]
+
+
+@pytest.mark.parametrize("mutation", CHOSEN, ids=str)
+def test_a_mistake_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
+    """By the build, or by a rule."""
+    folder = spoiled(mutation, tmp_path)
+
+    assert [] != list(noticed(folder, mutation.combination))
+
+
+@pytest.mark.parametrize("mutation", ORDER if os.environ.get("SOAK") == "1" else ORDER[:1], ids=str)
+def test_an_early_start_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
+    """In what each module waits for."""
+    folder = spoiled(mutation, tmp_path)
+
+    assert [] != list(too_early(modules(folder / "infra/main.bicep")))
+
+
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *ORDER], ids=str)
+def test_a_mutation_still_has_something_to_spoil(mutation: Mutation) -> None:
+    """At one place exactly, or the others prove nothing."""
+    assert 1 == (INFRA / f"{mutation.file}.bicep").read_text("utf-8").count(mutation.old)
+
+
+def spoiled(mutation: Mutation, folder: Path) -> Path:
+    """A copy of the sources with the mistake in it."""
+    copy(folder, cloud_of(mutation.combination))
+    file = folder / f"infra/{mutation.file}.bicep"
+    put = mutation.old.replace("environment()", "loadJsonContent('cloud.json')")
+    file.write_text(file.read_text("utf-8").replace(put, mutation.new), "utf-8")
+    return folder
+
+
+def noticed(folder: Path, combination: str) -> Iterator[str]:
+    """What the CLI says, or what the rules find."""
+    try:
+        found = evaluate(folder, combination)
+    except BuildFailed as error:
+        yield str(error)
+    else:
+        for rule in RULES:
+            yield from rule(found)
