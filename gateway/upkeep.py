@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from gateway.clock import wall_clock
 from gateway.config import Retention
 from gateway.ledger import Due, Store
+from gateway.suppressions import Suppressions
 from gateway.telemetry import log
 
 SWEEP_LIMIT = 1000
@@ -66,10 +67,11 @@ class Upkeep:
         )
 
     async def purge(self) -> int:
-        """Delete what the configuration's retention no longer wants; how many rows."""
+        """Delete what retention no longer wants and suppressions that have ended; how many rows."""
         at = self.clock()
         keep = self.retention
-        return await self.store.purge(bodies=at - keep.bodies, ledger=at - keep.ledger, captured=at - keep.captured)
+        gone = await self.store.purge(bodies=at - keep.bodies, ledger=at - keep.ledger, captured=at - keep.captured)
+        return gone + await Suppressions(self.store).purge(at)
 
     async def _purge_hourly(self) -> int:
         """The same, unless it was done in the last hour, by whomever."""

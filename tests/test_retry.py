@@ -24,6 +24,7 @@ from gateway.retry import (
     Reconcile,
     backoff,
     decide,
+    lasts,
 )
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -220,6 +221,38 @@ def test_the_first_tries_come_within_seconds_and_the_last_within_half_an_hour() 
     """2, 5, 15, 60 seconds, five minutes, then at most thirty minutes with jitter."""
     assert [backoff(number, 0.0) for number in range(1, 9)] == [*STEPS, STEPS[-1]]
     assert backoff(1000, 1.0) == 1800.0
+
+
+LASTS: dict[str, tuple[TransportError, Attempt, bool]] = {
+    "401 the sixth time": (TransportError(NO, Reason.UNAUTHORIZED), attempt(6, last_reason="unauthorized"), True),
+    "401 the fifth time": (TransportError(NO, Reason.UNAUTHORIZED), attempt(5, last_reason="unauthorized"), False),
+    "401 after something else": (TransportError(NO, Reason.UNAUTHORIZED), attempt(9, last_reason="throttled"), False),
+    "401 for good": (TransportError(NO, Reason.UNAUTHORIZED, permanent=True), attempt(), True),
+    "no token five times": (TransportError(NO, Reason.NO_CREDENTIAL), attempt(5, last_reason="no_credential"), True),
+    "nobody listens, five times": (TransportError(NO, Reason.UNREACHABLE), attempt(5, last_reason="unreachable"), True),
+    "nobody listens, four times": (
+        TransportError(NO, Reason.UNREACHABLE),
+        attempt(4, last_reason="unreachable"),
+        False,
+    ),
+    "429 for an hour": (TransportError(NO, Reason.THROTTLED, retry_after=3600.0), attempt(), True),
+    "429 for less": (TransportError(NO, Reason.THROTTLED, retry_after=3599.0), attempt(), False),
+    "429 without a wish": (TransportError(NO, Reason.THROTTLED), attempt(50, last_reason="throttled"), False),
+    "refused for its content": (TransportError(NO, Reason.REFUSED, permanent=True), attempt(), False),
+    "nobody knows": (TransportError(MAYBE, Reason.UNREACHABLE), attempt(9, last_reason="unreachable"), False),
+    "a question": (
+        TransportError(NO, Reason.UNAUTHORIZED, permanent=True),
+        attempt(9, last_reason="unauthorized", reconciling=True),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LASTS)
+def test_a_fallback_takes_over_after(case: str) -> None:
+    """Only a certain no that will last."""
+    error, tried, expected = LASTS[case]
+    assert lasts(error, tried) is expected
 
 
 errors = st.builds(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from gateway import suppressions
+from gateway.config import Retention
 from gateway.ledger import Report
 from gateway.message import Status
+from gateway.stores.sqlite import SqliteStore
 from gateway.suppressions import FEW, LIFETIME, LIFETIMES, PREFIX, SECONDS, Suppression, Suppressions
+from gateway.upkeep import Upkeep
 from tests.factories import NOW
 from tests.values import MemoryValues
 
@@ -140,3 +144,14 @@ async def test_a_list_too_long_to_keep_is_read_address_by_address(
         names = [f"{number}@example.com" for number in range(40)]
         assert len(await known.check(names, NOW + minute * SECONDS)) == 30
     assert values.calls["scan"] == 1
+
+
+async def test_the_purge_deletes_what_has_expired_in_the_store(tmp_path: Path) -> None:
+    """With everything else that retention no longer wants."""
+    store = await SqliteStore.open(tmp_path / "gateway.db")
+    known = Suppressions(store)
+    await known.add("ann@example.com", "hard_bounce", NOW, SECONDS)
+    await known.add("bob@example.com", "hard_bounce", NOW)
+    assert await Upkeep(store, Retention(), lambda: LATER).purge() == 1
+    assert [value.key for value in await store.scan(PREFIX, "", 10)] == [f"{PREFIX}bob@example.com"]
+    await store.close()
