@@ -136,6 +136,7 @@ class Mailboxes:
         if not item.told:
             item.told = True
             self.later(self.ways.send_delay, lambda: self._move(mailbox, item))
+            self.catch_up()
 
     def direct(self, mailbox: str, mail: Mail, *, saved: bool, copy: bool = True) -> None:
         """It goes out; `saved`: and is kept in Sent Items."""
@@ -148,9 +149,10 @@ class Mailboxes:
             self.items.setdefault(mailbox, []).append(self._copy(mail, self._new_id()))
 
     def _move(self, mailbox: str, item: Item) -> None:
-        if item in self.items[mailbox]:
-            self.items[mailbox].remove(item)
-        self.items[mailbox].append(self._copy(item.mail, self._new_id() if self.ways.id_changes else item.id))
+        box = self.items.setdefault(mailbox, [])
+        if item in box:
+            box.remove(item)
+        box.append(self._copy(item.mail, self._new_id() if self.ways.id_changes else item.id))
 
     def _copy(self, mail: Mail, identity: str) -> Item:
         kept = replace(
