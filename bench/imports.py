@@ -3,7 +3,8 @@
 Each line is a process of its own, from its start until it could serve, less a bare interpreter. What a queue worker
 has at its first message is measured against `import azure.functions`, which no Python function can avoid; what an HTTP
 worker has at its first request (the application built, the store open) against `azure.functions` with FastAPI.
-The ratios are of processor time, since a neighbour on a shared machine doubles a wall clock but hardly that.
+`coldstart` has the same through Microsoft's worker, up to the first answer. The ratios are of processor time, since a
+neighbour on a shared machine doubles a wall clock but hardly that.
 """
 
 from __future__ import annotations
