@@ -52,6 +52,13 @@ async def poison(msg: func.QueueMessage, context: func.Context) -> None:
     await _work("poison", msg, context)
 
 
+@app.function_name("batch")
+@app.queue_trigger("msg", "batch", "AzureWebJobsStorage")
+async def batch(msg: func.QueueMessage, context: func.Context) -> None:
+    """Another ordinary queue."""
+    await _work("batch", msg, context)
+
+
 @app.function_name("named")
 @app.queue_trigger("msg", "%QUEUE%", "Storage", data_type=func.DataType.BINARY)
 async def named(msg: func.QueueMessage, context: func.Context) -> None:

@@ -87,7 +87,7 @@ async def bench(folder: Path, account: str, lease: float | None = None) -> Async
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plain(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
-    """Messages are plain text; one was taken too often before, and one timer missed its time."""
+    """Messages are plain text; one was taken too often before, ten wait together, and one timer missed its time."""
     account = azurite.account()
     past = {name: (datetime.now(UTC) - timedelta(hours=1)).isoformat() for name in ("Last", "Next", "LastUpdated")}
     async with aiohttp.ClientSession() as http:
@@ -97,6 +97,8 @@ async def plain(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> A
         for _ in range(MOST):
             for message in await storage.queue("work").take(1, 60):
                 await storage.queue("work").hold(message, 0)
+        for number in range(10):
+            await storage.queue("batch").put(f"wait {number}")
     async with bench(folder_with_app(tmp_path_factory.mktemp("plain")), account) as ready:
         yield ready
 
@@ -204,16 +206,13 @@ async def test_a_message_taken_too_often_goes_to_poison_without_being_run(plain:
 
 async def test_the_next_batch_is_fetched_when_few_are_under_way(plain: Bench) -> None:
     """Batches of four and a threshold of one: never more than five at once."""
-    await plain.queue("work").create()
-    for number in range(10):
-        await plain.queue("work").put(f"wait {number}")
     for count, passes in ((4, 3), (8, 4), (10, 3)):
         await waiting(plain, count)
         await plain.caller.get(f"/pass/{passes}")
     seen = await waiting(plain, 10)
 
     assert seen == [1, 2, 3, 4, 2, 3, 4, 5, 2, 3]
-    await emptied(plain.queue("work"))
+    await emptied(plain.queue("batch"))
 
 
 async def waiting(bench: Bench, count: int) -> list[int]:

@@ -6,6 +6,7 @@ its queues polled by the host for tests. One host for all of them; the account i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,7 @@ import pytest_asyncio
 
 from tests.azurite import Azurite
 from tests.conftest import Running
+from tests.http import test_native
 from tests.http.test_forms import (
     test_a_bot_sees_exactly_what_a_human_sees,
     test_a_browser_is_sent_to_next_or_to_a_thank_you_page,
@@ -22,7 +24,6 @@ from tests.http.test_forms import (
 )
 from tests.http.test_looking import TestStatus
 from tests.http.test_native import (
-    TestIdempotency,
     test_a_dry_run_shows_the_mail_and_keeps_nothing,
     test_a_notification_is_accepted_and_captured,
     test_all_failing_fields_are_named_at_once,
@@ -43,7 +44,6 @@ from tests.worker.storage import Storage
 from tests.worker.worker import AVAILABLE, NEEDS
 
 __all__ = [
-    "TestIdempotency",
     "TestStatus",
     "test_a_bot_sees_exactly_what_a_human_sees",
     "test_a_browser_is_sent_to_next_or_to_a_thank_you_page",
@@ -89,3 +89,16 @@ async def gateway(host: Running, account: str) -> AsyncIterator[Running]:
     """The same host, on an account as good as new; what the tests of tests/http ask for by this name."""
     yield host
     await functions.emptied(Storage(host.http, account), account)
+
+
+class TestKeys(test_native.TestIdempotency):
+    """The Idempotency-Key, here with the ledger in a table."""
+
+    async def test_many_at_once_make_one_mail(self, gateway: Running) -> None:
+        """100 concurrent posts with one key: each is several calls of Azurite, and 1,000 would take too long."""
+        headers = {"Idempotency-Key": "storm"}
+        replies = await asyncio.gather(*(gateway.send(test_native.BODY, headers=headers) for _ in range(100)))
+
+        assert {202} == {reply.status for reply in replies}
+        assert 1 == len({reply.json["id"] for reply in replies})
+        assert 1 == len(await gateway.mails())
