@@ -39,21 +39,23 @@ def main() -> int:
     found = benchmarks()
     parser = argparse.ArgumentParser(prog="python -m bench", description="The figures, as ratios inside one run.")
     parser.add_argument("name", nargs="?", choices=found, help="only this one")
+    parser.add_argument("--full", action="store_true", help="at full size, where there is a short form (slow)")
     options = parser.parse_args()
     if options.name:
         found[options.name]()
         return 0
-    failed = [name for name in found if not _alone(name)]
+    failed = [name for name in found if not _alone(name, "--full" if options.full else "")]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _alone(name: str) -> bool:
+def _alone(name: str, size: str) -> bool:
     """Run one in a process of its own, below its heading; whether it ended well."""
     heading = (import_module(f"bench.{name}").__doc__ or name).partition("\n")[0]
     print(f"\n{name}\n{'=' * len(name)}\n{heading}\n", flush=True)
-    return subprocess.run([sys.executable, "-m", "bench", name], check=False).returncode == 0
+    command = [sys.executable, "-m", "bench", name, size]
+    return subprocess.run([word for word in command if word], check=False).returncode == 0
 
 
 if __name__ == "__main__":
