@@ -45,7 +45,7 @@ SPARE_SHARE = 8
 """At most this part of a minute's turns is taken at once."""
 
 USED_LATELY = 10 * SECOND
-"""As many are taken in advance as were used in one go at most this long ago."""
+"""Twice as many are taken in advance as were used of the last ones, at most this long ago."""
 
 FRESH = SECOND
 """How old the state may be that a woken message looks at."""
@@ -172,7 +172,7 @@ class Pacer:
     async def _serve(self, account: Account, shared: _Shared, now: int) -> None:
         """Turns for all that ask meanwhile, in one compare-and-set; where there is a crowd they stay unserved."""
         unused, shared.spare = shared.spare, 0
-        wanted = shared.used if 0 <= now - shared.taken < USED_LATELY else 0
+        wanted = 2 * shared.used if 0 <= now - shared.taken < USED_LATELY else 0
         tickets: list[_Ticket] = []
         for _ in range(TRIES):
             schedule, version = await self._load(account, now)
