@@ -22,10 +22,12 @@ from gateway.stores.azure import AzureStore
 from tests.azurite import Azurite
 from tests.conftest import CONFIG, KEYS, Running
 from tests.factories import make_entry, make_message
+from tests.http.test_operators import decide, standing
 from tests.servers.acs import KEY, FakeAcs
 from tests.servers.serve import serve
-from tests.worker import functions
+from tests.worker import functions, process
 from tests.worker.front import MASTER_KEY
+from tests.worker.process import ROOT
 from tests.worker.storage import Queue, Storage
 from tests.worker.worker import AVAILABLE, NEEDS
 
@@ -206,6 +208,28 @@ async def test_an_urgent_message_has_a_queue_of_its_own(azure: Azure) -> None:
     assert azure.log_file.read_text("utf-8").count("Function name: outbox_high,") == before + 1
 
 
+async def test_a_message_for_later_rings_when_its_time_comes(azure: Azure) -> None:
+    """Its doorbell stays invisible until then, to the second."""
+    due = datetime.now(UTC) + timedelta(seconds=1)
+    await azure.put({**MAIL, "send_at": due.isoformat()})
+
+    (mail,) = await azure.one()
+    shown = await azure.gateway.status(mail["notification"])
+
+    assert datetime.fromisoformat(shown["history"][-1]["at"]) >= due
+    assert [1] == [state["attempts"] for state in shown["messages"]]
+
+
+async def test_what_an_operator_sends_again_goes_through_the_queue(azure: Azure) -> None:
+    """A decision over HTTP rings, and the function delivers."""
+    (message,) = await standing(azure.gateway, Status.FAILED)
+
+    reply = await decide(azure.gateway, "replay", message.notification)
+
+    assert reply.status == 202
+    assert [message.id] == [mail["id"] for mail in await azure.one()]
+
+
 async def test_a_doorbell_that_was_lost_is_rung_again_by_the_timer(azure: Azure) -> None:
     """The ledger is the truth, the queue only a doorbell."""
     message = await azure.lost()
@@ -307,3 +331,15 @@ async def stood(azure: Azure, id: str, status: str) -> Any:
             return shown
         await asyncio.sleep(0.02)
     raise AssertionError(f"it stands at {shown['status']}: {azure.log_file.read_text('utf-8')}")
+
+
+async def test_the_app_as_it_is_deployed(azurite: Azurite, tmp_path: Path) -> None:
+    """function_app.py with our own host.json: a message that comes after a pause waits two seconds at most."""
+    environ = functions.settings(tmp_path, azurite.account())
+    async with process.running(ROOT, tmp_path / "log", environ) as host, functions.client(host, environ) as caller:
+        await Storage(caller.http, environ["AzureWebJobsStorage"]).queue("notifications").put(json.dumps(MAIL))
+        await caller.send({name: MAIL[name] for name in ("to", "subject", "text")})
+
+        mails = await caller.mails(2)
+
+    assert ["Backup failed"] * 2 == [mail["subject"] for mail in mails]
