@@ -55,8 +55,9 @@ ASKED = ("429:1", "500", "503:1", "401", "drop", "garbage", "hang", "accept-then
 """The same for the question what became of an operation."""
 
 IMPATIENT = """
-from gateway import message
+from gateway import message, retry
 message.DEADLINES["acs"] = 2.0  # a claim lasts twice as long, and nobody wants to wait a minute after each kill
+retry.STEPS = (1.0, 2.0, 4.0, 8.0)
 from gateway.cli import main
 raise SystemExit(main())
 """
@@ -131,6 +132,7 @@ class Storm:
     def __init__(self, folder: Path, *, count: int, kills: int, pause: float, seed: int = 1) -> None:
         """`pause`: seconds between two kills."""
         self.folder = folder
+        self.count = count
         self.numbers = list(range(count))
         self.kills = kills
         self.pause = pause
@@ -190,8 +192,8 @@ class Storm:
     async def _post(self, http: aiohttp.ClientSession) -> None:
         """A careful caller: what was not answered is posted again, a native one under its key."""
         while self.numbers or not self._killed:
-            if not self.numbers:
-                await asyncio.sleep(0.1)
+            if not self.numbers or not self._time_for_more:
+                await asyncio.sleep(0.02)
                 continue
             number = self.numbers.pop()
             id = await self._posted(http, number)
@@ -200,6 +202,11 @@ class Storm:
             else:
                 self.numbers.append(number)
                 await asyncio.sleep(0.05)
+
+    @property
+    def _time_for_more(self) -> bool:
+        """The storm lasts as long as the killing."""
+        return len(self.outcome.accepted) * self.kills <= self.count * (self.outcome.kills + 1)
 
     @property
     def _killed(self) -> bool:
