@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import permutations
 from random import Random
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from gateway.address import Address
 from gateway.ledger import MessageState, Report
 from gateway.message import Status
+from gateway.pipeline import operation_id
 from gateway.recipients import Heard, combined, dumped, listened, loaded, news
-from tests.factories import NOW
+from gateway.shown import entry_json
+from gateway.stores.azure_rows import partition
+from tests.factories import NOW, make_entry
 
 OPERATION = "0f8fad5b-d9cb-469f-a165-70867728950e"
 WORDS = (Status.DELIVERED, Status.BOUNCED, Status.SUPPRESSED, Status.FAILED)
@@ -141,3 +145,38 @@ def test_nobody_reported_on_is_sent() -> None:
     """The provider took it, no more is known."""
     assert combined(["a@x.test"], ()) == (Status.SENT, "")
     assert combined([], ()) == (Status.SENT, "")
+
+
+# ----------------------------------------------------------------------------------------- what hangs on it elsewhere
+
+
+@pytest.mark.parametrize("end", "0123456789abcdefABCDEF")
+def test_an_operation_id_ends_as_its_notification_does(end: str) -> None:
+    """A report brings nothing else, and must find the partition; it is a UUID of its own for each message."""
+    notification = f"7c9e6679-7425-40de-944b-e07fc1f90ae{end}"
+
+    first, second = (operation_id(f"{notification}-{number}") for number in (1, 12))
+
+    assert {str(UUID(first)), str(UUID(second))} == {first, second}
+    assert first[:-1] != second[:-1]
+    assert first[-1] == second[-1] == end.lower() == partition(notification)
+    assert first == operation_id(f"{notification}-1")
+
+
+def test_an_operation_id_is_whole_whatever_the_notification_is_called() -> None:
+    """Only ids of our own making end in a digit."""
+    assert [len(operation_id(id)) for id in ("crm-1", "-1", "x", "")] == [36] * 4
+
+
+def test_a_notification_shows_the_recipients_that_were_reported_on() -> None:
+    """And looks as ever where none was."""
+    heard = told([report("b@x.test", Status.BOUNCED, "hard", 1)])[0]
+    state = MessageState(id="n-1", to=(), sender="s", status=Status.BOUNCED, recipients=heard[OPERATION])
+    silent = MessageState(id="n-2", to=(), sender="s", status=Status.SENT)
+
+    first, second = entry_json(make_entry(messages=(state, silent)))["messages"]
+
+    assert first["recipients"] == [
+        {"email": "b@x.test", "status": "bounced", "reason": "hard", "at": "2026-03-02T09:30:01.000Z"}
+    ]
+    assert "recipients" not in second

@@ -13,7 +13,7 @@ from gateway.ledger import Amendment, RecipientState, Report, Store
 from gateway.message import Message, Status
 from tests.factories import NOW, make_entry, make_messages, operation_like
 from tests.stores.conftest import Place
-from tests.stores.steps import MINUTE, added, claimed, listed, settlement, state
+from tests.stores.steps import LEASES, MINUTE, added, claimed, listed, settlement, state
 
 TO = (Address(email="Ann@example.com"), Address(email="bob@example.com"))
 CC = (Address(email="cc@example.com"),)
@@ -146,6 +146,20 @@ async def test_a_report_during_a_claim_counts_when_it_settles(store: Store) -> N
     assert (meanwhile.status, len(meanwhile.recipients)) == (Status.SENDING, 1)
     assert (shown.status, shown.reason) == (Status.BOUNCED, "hard")
     assert await listed(store, "bounced") == [message.notification]
+
+
+async def test_a_report_never_costs_a_worker_its_claim(place: Place) -> None:
+    """Both write to one message at once, and both are heard."""
+    stores = [await place.open(), await place.open()]
+    for _ in range(10):
+        message = await added(stores[0], transport="acs", to=TO[:1])
+        told = report(message, "ann@example.com", Status.DELIVERED)
+
+        claim, found = await asyncio.gather(stores[0].claim(message.id, "me", NOW, LEASES), stores[1].report(told))
+
+        assert claim is not None
+        assert await stores[0].settle(claim, settlement()) is True
+        assert (found, (await state(stores[0], message)).status) == (message.id, Status.DELIVERED)
 
 
 @pytest.mark.parametrize("last", [Status.SENT, Status.UNKNOWN])
