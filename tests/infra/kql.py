@@ -1,7 +1,7 @@
 """A small part of Kusto's language: a query and a table's rows come in, the rows that it answers with go out.
 
-Just what the files under infra/queries use, and an error for everything else: a query that is tested here was understood.
-Two words are as strict as Kusto's own: `==` and `in` know the case, `startswith` does not.
+Just what the files under infra/queries use, and an error for everything else: what is tested here was understood. Two
+words are as strict as Kusto's own: `==` and `in` know the case, `startswith` does not.
 """
 
 from __future__ import annotations

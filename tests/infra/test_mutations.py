@@ -54,7 +54,12 @@ MUTATIONS = [
         "identity.properties.clientID\n      AZURE_TENANT",
     ),
     Mutation("function", "GRAPH_ENDPOINT: ", "FUNCTIONS_WORKER_RUNTIME: 'python'\n      GRAPH_ENDPOINT: "),
-    Mutation("function", "triggers: { http: { perInstanceConcurrency: httpConcurrency } }", "triggers: {}", "customer"),
+    Mutation(
+        "function",
+        "triggers: { http: { perInstanceConcurrency: httpConcurrency } }",
+        "triggers: { http: { perInstanceConcurrency: httpConcurrency * 10 } }",
+        "customer",
+    ),
     Mutation("function", "version: '3.13'", "version: '3.12'"),
     Mutation("function", "'azd-service-name': 'api'", "'azd-service': 'api'"),
     Mutation(
@@ -78,11 +83,15 @@ MUTATIONS = [
     Mutation("rbac", "  'Storage Table Data Contributor'\n]", "]"),
     Mutation("rbac", "  'Storage Queue Data Contributor'\n  ", "  'Storage Queue Data Reader'\n  "),
     Mutation("rbac", "scope: storage::queueService::reports\n", "scope: storage\n"),
-    Mutation("rbac", "    principalId: topicPrincipalId\n", "    principalId: principalId\n"),
+    Mutation(
+        "rbac",
+        "    principalId: topicPrincipalId\n",
+        "    principalId: empty(topicPrincipalId) ? topicPrincipalId : principalId\n",
+    ),
     Mutation("rbac", "4633458b-17de-408a-b874-0445c86b69e6", "00482a5a-887f-4fb3-b363-3b7fe8e74483"),
     Mutation("rbac", "if (!empty(operatorId)) {\n  scope: vault", "{\n  scope: vault"),
     # mail and events
-    Mutation("communication", "!isOwn || isVerified", "true", "private"),
+    Mutation("communication", "!isOwn || isVerified", "!isOwn || isVerified || !isVerified", "private"),
     Mutation("communication", "disableLocalAuth: true", "disableLocalAuth: false"),
     Mutation("reports", "EmailDeliveryReportReceived", "EmailEngagementTrackingReportReceived"),
     Mutation("reports", "'SystemAssigned' }\n      destination", "'UserAssigned' }\n      destination"),
