@@ -6,7 +6,8 @@ The way of one notification, as the modules stand:
     sources/        its payload becomes a Notification            (SOCKET 1: one module per kind)
     pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,
     stores/         the store makes them durable                  (SOCKET 3: sqlite, azure) - and only now 202
-                    deliver(): claim, send, settle; retry.py decides what follows a failure
+    delivery.py     claim; pacing.py says whose turn it is, suppressions.py who gets no mail; send, settle; retry.py
+                    decides what follows a failure, ways.py who else may send
     transports/     the provider gets it                          (SOCKET 2: acs, graph, capture)
                     sweep(): whatever is due and has no doorbell is rung again
 

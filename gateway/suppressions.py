@@ -1,13 +1,14 @@
 """The suppression list: addresses that bounced come in with a reason, and go out when they expire or a person says so.
 
-One shared value for each address, `suppression|<address in lower case>`. Delivery asks before the first submission of
-a message. A single address costs one read; who asks for more than a few within a minute takes a snapshot of the whole
-list, so that a storm costs one scan a minute. What another process changes is seen after SECONDS at the latest.
+One shared value for each address, `suppression|<address in lower case>`, and one with the marks of all of them.
+Delivery asks before the first submission of a message: the marks are read once in SECONDS, and an address only where
+its mark is among them. So a storm costs one call a minute, and what another process changes is seen after SECONDS.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,14 +31,14 @@ LIFETIME = LIFETIMES[Status.BOUNCED]
 SECONDS = timedelta(seconds=60)
 """How old an answer of `check` may be."""
 
-FEW = 8
-"""Addresses that are read one by one within SECONDS, before a snapshot is cheaper."""
+MARKS = "suppressions"
+"""The shared value with four bytes of each address's hash; `remove` leaves a mark, which `purge` takes away."""
 
 MOST = 10_000
-"""Addresses in a snapshot; on a longer list each address is read by itself."""
+"""Marks that are kept; on a longer list every address is looked up."""
 
-TOO_LONG = timedelta(hours=1)
-"""How long nobody tries to take a snapshot of a list that was too long."""
+EVERYBODY = b"*"
+"""What stands for more than MOST."""
 
 _PAGE = 1000
 _TRIES = 8
@@ -79,6 +80,19 @@ class Listing(NamedTuple):
     next: str | None
 
 
+def _mark(email: str) -> bytes:
+    return hashlib.sha256(email.encode()).digest()[:4]
+
+
+def _marks(value: bytes) -> set[bytes] | None:
+    """The marks, or None when everybody may be on the list."""
+    return None if value == EVERYBODY else {value[at : at + 4] for at in range(0, len(value), 4)}
+
+
+def _joined(marks: set[bytes]) -> bytes:
+    return b"".join(sorted(marks)) if len(marks) <= MOST else EVERYBODY
+
+
 def folded(address: str) -> str:
     """The form an address is listed under."""
     return address.strip().lower()
@@ -90,9 +104,8 @@ class Suppressions:
 
     values: Values
     _single: dict[str, Suppression | None] = field(default_factory=dict)
-    _all: dict[str, bytes] | None = None
+    _marks: set[bytes] | None = None
     _since: datetime | None = None
-    _long: datetime | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # -------------------------------------------------------------------------------------------- the list itself
@@ -110,8 +123,19 @@ class Suppressions:
             value = chosen.model_dump_json().encode()
             if chosen == old or await self.values.write(PREFIX + email, value, known[1] if known else None):
                 break
+        await self._enlist(email)
         self._forget()
         return chosen
+
+    async def _enlist(self, email: str) -> None:
+        """Add its mark, behind the entry: a mark without an entry costs a read, an entry without one is not seen."""
+        for _ in range(_TRIES):
+            known = await self.values.read(MARKS)
+            marks = _marks(known[0] if known else b"")
+            if marks is None or _mark(email) in marks:
+                return
+            if await self.values.write(MARKS, _joined(marks | {_mark(email)}), known[1] if known else None):
+                return
 
     async def learn(self, report: Report) -> Suppression | None:
         """What a delivery report teaches: hard bounces and the provider's own suppressions; None: nothing."""
@@ -151,11 +175,18 @@ class Suppressions:
         return Listing(tuple(items), page[-1].key.removeprefix(PREFIX) if len(page) >= limit else None)
 
     async def purge(self, now: datetime) -> int:
-        """Delete every expired entry; how many."""
+        """Delete every expired entry; how many. The marks are made anew: a crash may have left one out."""
+        known = await self.values.read(MARKS)
+        marks: set[bytes] = set()
         after, count = "", 0
         while page := await self.values.scan(PREFIX, after, _PAGE):
-            count += len(page) - len(await self._in_force(page, now))
+            current = await self._in_force(page, now)
+            marks |= {_mark(one.address) for one in current}
+            count += len(page) - len(current)
             after = page[-1].key
+        # Whoever adds an address writes its mark after its entry: either we have seen the entry, or this write is lost.
+        if (known[0] if known else b"") != _joined(marks):
+            await self.values.write(MARKS, _joined(marks), known[1] if known else None)
         return count
 
     async def _in_force(self, page: Sequence[Value], now: datetime) -> Sequence[Suppression]:
@@ -176,39 +207,20 @@ class Suppressions:
         async with self._lock:
             if self._since is None or not timedelta(0) <= now - self._since < SECONDS:
                 self._forget()
-                self._since = now
-            if self._all is None and len(self._single.keys() | wanted) > FEW:
-                await self._snapshot(now)
-            found = {email: await self._one(email, now) for email in wanted}
+                known = await self.values.read(MARKS)
+                self._marks, self._since = _marks(known[0] if known else b""), now
+            marked = [email for email in wanted if self._marks is None or _mark(email) in self._marks]
+            found = {email: await self._one(email, now) for email in marked}
         return {email: one for email, one in found.items() if one is not None and one.expires > now}
 
     async def _one(self, email: str, now: datetime) -> Suppression | None:
-        if self._all is not None:
-            return _parsed(self._all[email]) if email in self._all else None
         if email not in self._single:
             if len(self._single) >= MOST:
                 self._single.clear()
             self._single[email] = await self.get(email, now)
         return self._single[email]
 
-    async def _snapshot(self, now: datetime) -> None:
-        """Read the whole list; not again for an hour when it is too long to keep."""
-        if self._long is not None and timedelta(0) <= now - self._long < TOO_LONG:
-            return
-        found: dict[str, bytes] = {}
-        after = ""
-        while page := await self.values.scan(PREFIX, after, _PAGE):
-            found |= {value.key.removeprefix(PREFIX): value.value for value in page}
-            if len(found) > MOST:
-                self._long = now
-                return
-            after = page[-1].key
-            if len(page) < _PAGE:
-                break
-        self._all, self._long = found, None
-
     def _forget(self) -> None:
-        self._all = None
         self._since = None
         self._single.clear()
 

@@ -82,8 +82,7 @@ async def test_a_message_below_the_quota_costs_few_calls_for_shared_values(world
         await world.accept(by_acs(to=to(f"user{number}")))
     await world.run()
     assert len(world.calls) == 20
-    shared = world.store.calls.total()
-    assert (shared - world.store.calls["scan"]) / 20 <= 1.1
+    assert world.store.calls.total() / 20 <= 1
 
 
 async def test_after_a_429_nobody_submits_before_the_provider_wants(world: World) -> None:
@@ -282,5 +281,4 @@ async def test_a_storm_reads_the_list_once_a_minute(world: World) -> None:
     for number in range(40):
         await world.accept(by_acs(to=to(f"user{number}")))
     await world.run()
-    assert world.store.calls["scan"] == 1
-    assert world.store.calls["read"] <= 10
+    assert world.store.calls == {"read": 1}
