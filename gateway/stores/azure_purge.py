@@ -92,12 +92,13 @@ class Retention:
         messages = [row for row in found if row["RowKey"] != key]
         if any(not row["ended"] or row["ended"] >= before for row in messages):
             return 0
-        known = [operations(row) for row in messages]
-        # Replaced ones may be more than fit into the transaction; without their rows the message is still whole.
-        await self._drop(part, [rows.operation_row(operation) for each in known for operation in each[:-1]])
+        # What does not fit into the transaction goes before it: without those rows the message is still whole.
+        room = MOST_CHANGES - len(found) - len(messages) - 1
+        lookups = [rows.operation_row(operation) for operation in _oldest_first(messages)]
+        await self._drop(part, lookups[:-room] if room else lookups)
         changes = [delete(row["RowKey"]) for row in found]
         changes += [delete(_pointer(id, row)) for row in messages if not row.get("cleared")]
-        changes += [delete(rows.operation_row(operation)) for each in known for operation in each[-1:]]
+        changes += [delete(key) for key in (lookups[-room:] if room else [])]
         if not await self._changed(part, [*changes, delete(listed)]):
             return 0
         await self._forget(row.get("blob", "") for row in messages)
@@ -127,6 +128,12 @@ class Retention:
 
     async def _forget(self, blobs: Any) -> None:
         await asyncio.gather(*(self.payloads.delete(blob) for blob in blobs if blob))
+
+
+def _oldest_first(messages: Sequence[rows.Row]) -> list[str]:
+    """Their operation ids, the present ones last."""
+    known = [operations(row) for row in messages]
+    return [operation for each in known for operation in each[:-1]] + [each[-1] for each in known if each]
 
 
 def _pointer(notification: str, row: rows.Row) -> str:

@@ -180,6 +180,25 @@ async def test_a_message_replayed_two_hundred_times_can_be_deleted(store: AzureS
     assert await everything(store) == []
 
 
+async def test_captured_mail_with_new_operation_ids_can_be_deleted(store: AzureStore) -> None:
+    """They got the rows that captured mail has none of, and are more than a transaction holds."""
+    messages = make_messages(MOST_MESSAGES * 3 // 2)
+    await store.add(make_entry(*messages), messages, NOW)
+    for message in messages:
+        again = Amendment(
+            allowed=frozenset({Status.QUEUED}),
+            status=Status.CANCELLED,
+            event="cancelled",
+            at=NOW,
+            operation_id=operation_like(message),
+        )
+        assert await store.amend(message.id, again) == Status.QUEUED
+
+    await store.purge(bodies=NOW - MINUTE, ledger=NOW + MINUTE, captured=NOW)
+
+    assert await everything(store) == []
+
+
 async def test_a_thousand_recipients_fit(store: AzureStore) -> None:
     """Their list is longer than a string property may be."""
     message = await added(
