@@ -97,6 +97,9 @@ param alwaysReadyInstances int = 0
 @description('How often storage keeps everything. Standard_ZRS survives the loss of a zone; take Standard_LRS where a region has no zones.')
 param storageSku string = 'Standard_ZRS'
 
+@description('Whether nobody, you included, can remove a deleted vault for good within 7 days. An environment of the same name and region cannot be made again in that time; take `false` where you make and delete environments often.')
+param vaultPurgeProtection bool = true
+
 // ---------------------------------------------------------------------------------------------------------- network
 
 @allowed(['public', 'private'])
@@ -177,6 +180,7 @@ module vault 'vault.bicep' = {
     location: location
     tags: tags
     isPrivate: isPrivate
+    purgeProtection: vaultPurgeProtection
     workspaceId: monitoring.outputs.workspaceId
   }
 }

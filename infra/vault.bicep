@@ -5,6 +5,7 @@ param name string
 param location string
 param tags { *: string }
 param isPrivate bool
+param purgeProtection bool
 param workspaceId string
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
@@ -16,7 +17,8 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
     sku: { family: 'A', name: 'standard' }
     enableRbacAuthorization: true
     enableSoftDelete: true
-    enablePurgeProtection: true
+    // Once true it can never be false again, and Azure refuses the word; null leaves it as it is.
+    enablePurgeProtection: purgeProtection ? true : null
     softDeleteRetentionInDays: 7
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
     networkAcls: { defaultAction: isPrivate ? 'Deny' : 'Allow', bypass: 'None' }

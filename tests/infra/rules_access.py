@@ -54,7 +54,8 @@ def no_local_accounts(deployment: Deployment) -> Iterator[str]:
     yield from properties(deployment.one("Microsoft.Insights/components"), DisableLocalAuth=True)
     yield from properties(deployment.one("Microsoft.OperationalInsights/workspaces"), features__disableLocalAuth=True)
     vault = deployment.one("Microsoft.KeyVault/vaults")
-    yield from properties(vault, enableRbacAuthorization=True, enablePurgeProtection=True, tenantId=TENANT)
+    protected = None if "vaultPurgeProtection = false" in deployment.parameters else True
+    yield from properties(vault, enableRbacAuthorization=True, enablePurgeProtection=protected, tenantId=TENANT)
     for service in deployment.of("Microsoft.Communication/communicationServices"):
         yield from properties(service, disableLocalAuth=True)
     policies = deployment.of("Microsoft.Web/sites/basicPublishingCredentialsPolicies")

@@ -14,4 +14,5 @@ param maximumInstanceCount = 100
 param httpConcurrency = 32
 param alertSilenceHours = 4
 param alertOldestMinutes = 5
+param vaultPurgeProtection = false
 param storageSku = 'Standard_LRS'
