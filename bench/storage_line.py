@@ -11,6 +11,7 @@ import tempfile
 import time
 from asyncio import gather
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,7 +21,7 @@ from gateway.settings import Settings
 from gateway.stores.azure_rest import Answer, Request, Rest
 from tests.servers.acs import KEY
 
-ALONE, STORM = 12, 200
+ALONE, STORM, CONCURRENCY = 12, 200, 16
 GOAL = 6
 
 CONFIG = """
@@ -69,13 +70,17 @@ async def _counted(settings: Settings, name: str, count: int, *, warm: bool = Fa
         status = await gateway.delivery.deliver(f"{accepted.ids[0]}-1")
         assert status == "sent", status
 
+    async def worker(waiting: Iterator[int]) -> None:
+        for _ in waiting:
+            await one()
+
     with patch.object(Rest, "send", counting):
         for _ in range(warm):
             await one()
         calls.clear()
         began = time.perf_counter()
-        for _ in range(count if count < STORM else 1):
-            await gather(*(one() for _ in range(1 if count < STORM else count)))
+        waiting = iter(range(count))
+        await gather(*(worker(waiting) for _ in range(CONCURRENCY if count == STORM else 1)))
         spent = time.perf_counter() - began
     await gateway.close()
     if name:
