@@ -264,7 +264,7 @@ async def test_a_doorbell_whose_host_crashed_five_times_is_rung_again(azurite: A
 
         assert [message.id] == [mail.message.id for mail in mails]
         assert host.log.count("a message of queue outbox goes to outbox-poison") == 1
-        assert host.log.count("Function name: outbox_poison,") == 1
+        assert host.invocations("outbox_poison") == 1
         assert await Storage(http, direct).queue("outbox-poison").length() == 0
 
 
@@ -280,7 +280,7 @@ async def emptied(queue: Queue) -> None:
 async def invoked(host: HostProcess, function: str, times: int) -> None:
     """Once a function has been called so often, by this host and those before it."""
     for _ in range(1000):
-        if host.log.count(f"Function name: {function},") >= times:
+        if host.invocations(function) >= times:
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"{function} was not called {times} times: {host.log}")

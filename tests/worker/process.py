@@ -28,6 +28,10 @@ class HostProcess:
         """What it wrote so far."""
         return self.log_file.read_text("utf-8")
 
+    def invocations(self, function: str) -> int:
+        """How often it called a function that is no HTTP function."""
+        return self.log.count(f"Executing 'Functions.{function}'")
+
     async def stop(self) -> None:
         """Ask it to end, if it is still there."""
         if self.process.returncode is None:

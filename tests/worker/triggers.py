@@ -138,6 +138,7 @@ class Triggers:
         return re.sub(r"%([^%]+)%", value, text)
 
     async def _invoke(self, name: str, data: Any, metadata: Mapping[str, Any]) -> bool:
+        LOGGER.info("Executing 'Functions.%s'", name)
         try:
             await self._worker.invoke(name, data, metadata)
         except InvocationFailed as error:
