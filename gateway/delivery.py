@@ -62,10 +62,10 @@ class Delivery:
         try:
             settlement = await self._held(leaving) or await self._attempt(leaving)
         except ClaimLost:
-            log("claim_lost", WARNING, message=message)
+            _say("claim_lost", WARNING, leaving)
             return None
         if not await self.store.settle(leaving.claim, settlement):
-            log("claim_lost", WARNING, message=message)
+            _say("claim_lost", WARNING, leaving)
             return None
         if settlement.due:
             await self.store.ring(message, claim.message.priority, settlement.due, self.clock())
@@ -78,7 +78,7 @@ class Delivery:
         try:
             return await self._suppressed(leaving) or await self._paced(leaving)
         except StoreUnavailable as error:
-            log("not_paced", WARNING, message=leaving.message.id, error=error)
+            _say("not_paced", WARNING, leaving, error)
             return self._waits(leaving, Permit(self.clock() + STORAGE_PAUSE))
 
     async def _suppressed(self, leaving: Leaving) -> Settlement | None:
@@ -96,7 +96,7 @@ class Delivery:
             await self.store.report(report)
         if not gone:
             return None
-        log("left_out", WARNING, notification=message.notification, message=message.id, count=len(gone))
+        _say("left_out", WARNING, leaving, count=len(gone))
         if len(gone) < len({folded(address.email) for address in message.recipients}):
             await leaving.leave_out(gone)
             return None
@@ -134,7 +134,6 @@ class Delivery:
     # -------------------------------------------------------------------------------------------- the one call
 
     async def _attempt(self, leaving: Leaving) -> Settlement:
-        message = leaving.message
         try:
             found = await self._call(leaving)
         except TransportError as error:
@@ -142,7 +141,7 @@ class Delivery:
         except ClaimLost:
             raise
         except Exception as error:
-            log("transport_bug", ERROR, message=message.id, transport=message.transport, error=error)
+            _say("transport_bug", ERROR, leaving, error)
             return await self._after(TransportError(Outcome.MAYBE, Reason.BUG), leaving)
         if isinstance(found, NotFound):
             return await self._after(found, leaving)
@@ -220,20 +219,34 @@ class Delivery:
         return word
 
     def _log(self, leaving: Leaving, settlement: Settlement, code: str = "") -> None:
-        message = leaving.message
-        log(
+        claimed = leaving.claim.until - LEASES[leaving.claim.message.transport]
+        level = logging.INFO if settlement.reason in {"", Reason.PACED} else WARNING
+        _say(
             settlement.event,
-            logging.INFO if settlement.reason in {"", Reason.PACED} else WARNING,
-            notification=message.notification,
-            message=message.id,
-            source=message.source,
-            sender=message.sender,
-            transport=message.transport,
-            attempt=leaving.claim.attempt,
+            level,
+            leaving,
             reason=settlement.reason,
             code=code,
             due=settlement.due,
+            seconds=max(0.0, round((self.clock() - claimed).total_seconds(), 3)),
         )
+
+
+def _say(event: str, level: int, leaving: Leaving, error: BaseException | None = None, /, **more: object) -> None:
+    """A line with what every line of a delivery says."""
+    message = leaving.message
+    log(
+        event,
+        level,
+        error,
+        notification=message.notification,
+        message=message.id,
+        source=message.source,
+        sender=message.sender,
+        transport=message.transport,
+        attempt=leaving.claim.attempt,
+        **more,
+    )
 
 
 def _settlement(decision: retry.Decision, at: datetime, reason: str) -> Settlement:

@@ -21,6 +21,7 @@ from gateway.errors import Rejected
 from gateway.pipeline import Accepted, Line
 from gateway.shown import message_json
 from gateway.sources.form import Form, next_url, read_form
+from gateway.telemetry import about
 
 FORM = "form"
 NATIVE = "native"
@@ -41,6 +42,7 @@ class Doors:
         """The application's door: our own JSON, 202."""
         headers = web.headers_of(request)
         name = self.keyring.native(web.credentials(request, headers))
+        about(name)
         body = await web.body_of(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
@@ -131,6 +133,7 @@ class Doors:
         if (source.kind == FORM) != strict or source.kind == "native":
             door = {"form": f"/v1/forms/{name}", "native": "/v1/notifications"}.get(source.kind, f"/v1/webhooks/{name}")
             raise Rejected(404, "wrong_door", f"Source {name} is of kind {source.kind}; post to {door}.")
+        about(name)
         return name, source
 
     def _path_key(self, request: Request, source: Source) -> str:

@@ -73,7 +73,7 @@ class Deliveries:
         try:
             await self.gateway.delivery.deliver(message)
         except Exception as error:
-            log("delivery_failed", ERROR, message=message, error=error)
+            log("delivery_failed", ERROR, notification=message.rpartition("-")[0], message=message, error=error)
 
     async def finish(self) -> None:
         """Wait for what is under way; whatever is still not done keeps its claim, and the ledger covers it."""

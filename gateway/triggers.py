@@ -13,11 +13,10 @@ from datetime import timedelta
 
 from gateway import telemetry, wiring
 from gateway.clock import wall_clock
-from gateway.errors import Rejected
-from gateway.message import OPEN, Priority
+from gateway.errors import ConfigurationError, Rejected
+from gateway.message import OPEN, Priority, Status
 from gateway.queues import Account, Intake, readable
-from gateway.suppressions import Suppressions
-from gateway.telemetry import ERROR, WARNING, log
+from gateway.telemetry import ERROR, INFO, WARNING, log
 from gateway.wiring import Gateway
 
 POISON = "-poison"
@@ -34,13 +33,16 @@ LATER = timedelta(minutes=10)
 async def on_queue(queue: str, body: bytes, message: str, trace: str) -> None:
     """Deal with one message of a queue; `message` is the queue's id for it, `trace` the host's trace parent."""
     telemetry.trace(trace)
-    if not queue.endswith(POISON):
-        await Desk(await wiring.gateway()).take(queue, body, message)
-        return
     try:
-        await Desk(await wiring.gateway()).take_poisoned(queue.removesuffix(POISON), body)
+        desk = Desk(await wiring.gateway())
+        if queue.endswith(POISON):
+            await desk.take_poisoned(queue.removesuffix(POISON), body)
+        else:
+            await desk.take(queue, body, message)
     except Exception as error:
-        log("poison_waits", ERROR, queue=queue, error=error)
+        if not queue.endswith(POISON):
+            raise _not_done("queue_message_failed", error, queue) from None
+        _not_done("poison_waits", error, queue)
         await _put_back(queue, body)
 
 
@@ -49,8 +51,23 @@ async def on_timer(trace: str, *, late: bool) -> None:
     telemetry.trace(trace)
     if late:
         log("timer_late", WARNING)
-    gateway = await wiring.gateway()
-    await gateway.upkeep.round(Desk(gateway).poison)
+    try:
+        gateway = await wiring.gateway()
+        await gateway.upkeep.round(Desk(gateway).poison)
+    except Exception as error:
+        raise _not_done("timer_failed", error) from None
+
+
+class NotDone(Exception):
+    """The host must try again. It writes an exception's text into its own log, so this one quotes nothing."""
+
+
+def _not_done(event: str, error: Exception, queue: str = "") -> NotDone:
+    """Say why in the log."""
+    for problem in error.problems if isinstance(error, ConfigurationError) else ():
+        log("configuration_invalid", ERROR, problem=str(problem))
+    log(event, ERROR, queue=queue, error=error)
+    return NotDone(f"{type(error).__name__}; the log line {event} says more")
 
 
 async def _put_back(queue: str, body: bytes) -> None:
@@ -130,5 +147,9 @@ class Desk:
             # One resource may send for several systems, and then reports on the mails of all.
             event = report.status if known else "report_foreign"
             if known:
-                await Suppressions(self.gateway.store).learn(report)
-            log(event, message=known, reason=report.reason, operation=report.operation)
+                await self.gateway.suppressions.learn(report)
+            level = INFO if event in {Status.DELIVERED, "report_foreign"} else WARNING
+            notification = known and known.rpartition("-")[0]
+            log(
+                event, level, notification=notification, message=known, reason=report.reason, operation=report.operation
+            )

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.auth import presented
 from gateway.errors import Rejected, StoreUnavailable
-from gateway.telemetry import ERROR, log
+from gateway.telemetry import ERROR, continued, log
 
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of one request body; larger things go by queue and blob."""
@@ -173,7 +173,7 @@ def as_rejection(error: Exception) -> Rejected:
     if isinstance(error, Rejected):
         return error
     if isinstance(error, StoreUnavailable):
-        log("store_unavailable", ERROR, error=error)
+        log("store_unavailable", ERROR, reason=str(error), error=error)
         return unavailable()
     log("request_failed", ERROR, error=error)
     return Rejected(500, "internal", "An error of the gateway; nothing was accepted. Its log has the details.")
@@ -221,6 +221,7 @@ class Front:
             await send(message)
 
         try:
+            continued(scope.get("headers", ()))
             await self._answer(scope, receive, watched)
         except Exception as error:
             if scope["type"] != "http":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import configfile, sources
+from gateway import configfile, sources, telemetry
 from gateway.config import UNCHECKED, Config, Sender
 from gateway.errors import ConfigurationError, Problem
 from gateway.ledger import Store
@@ -261,6 +261,7 @@ async def storage() -> AzureStore:
 
 async def gateway() -> Gateway:
     """This process's gateway, built once per event loop from the environment; a failed build is tried again."""
+    telemetry.join()
     loop = asyncio.get_running_loop()
     task = _current.get(loop)
     if task is None or (task.done() and task.exception() is not None):

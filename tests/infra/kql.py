@@ -82,6 +82,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "isnotempty": lambda value: value not in (None, ""),
     "isnotnull": lambda value: value is not None,
     "parse_json": _parsed,
+    "todouble": lambda value: value if isinstance(value, (int, float)) else None,
     "toint": _number,
     "tostring": _text,
 }

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.errors import Reason
-from gateway.message import Status
 from gateway.telemetry import ALLOWED
 from tests.conftest import Running
+from tests.events import events
 from tests.infra import kql
-from tests.infra.bicep import INFRA, ROOT
+from tests.infra.bicep import INFRA
 from tests.infra.story import POISON, REFUSALS, Story, a_day
 
 ALERTS = (INFRA / "alerts.bicep").read_text("utf-8")
@@ -173,23 +170,6 @@ async def test_an_alert_compares_a_column_that_is_there(story: Story) -> None:
 
 
 # ------------------------------------------------------------------------------------------- what they ask for
-
-
-@cache
-def events() -> frozenset[str]:
-    """Every event that is logged: each word in a call of log(), and those that come from a status or a decision."""
-    texts = [file.read_text("utf-8") for file in sorted((ROOT / "gateway").rglob("*.py"))]
-    calls = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    words = {word for call in calls for word in _words(call)}
-    return frozenset(words | {str(status) for status in Status})
-
-
-def _words(call: ast.Call) -> Iterator[str]:
-    """`log("word")`, `telemetry.log("word")`, and the `event="word"` of a settlement."""
-    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-    given = [*call.args[:1]] if name == "log" else []
-    given += [word.value for word in call.keywords if word.arg == "event"]
-    yield from (str(node.value) for node in given if isinstance(node, ast.Constant))
 
 
 REASONS = {str(reason) for reason in Reason}
