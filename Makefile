@@ -52,6 +52,6 @@ $(VENV)/host: $(VENV)/bin/python requirements.txt requirements-host.txt
 	$(PIP) -r requirements-host.txt
 	@touch $@
 
-$(VENV)/dev: $(VENV)/bin/python requirements.txt requirements-host.txt requirements-dev.txt
+$(VENV)/dev: $(VENV)/bin/python requirements.txt requirements-host.txt requirements-otel.txt requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/host

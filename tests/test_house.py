@@ -260,7 +260,9 @@ def test_few_lines_are_excepted_from_the_checkers_and_each_says_why() -> None:
 # ------------------------------------------------------------------------------------------------- the other files
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-host.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-host.txt", "requirements-otel.txt", "requirements-dev.txt"]
+)
 def test_requirements_are_pinned_and_name_no_address(name: str) -> None:
     """One exact version each, from whatever registry the machine uses."""
     lines = [line for line in (ROOT / name).read_text("utf-8").splitlines() if line and not line.startswith("#")]
