@@ -21,8 +21,8 @@ from tests.documents import ROOT, Document, documents
 README = documents()["README.md"]
 CONFIGURATION = documents()["docs/configuration.md"]
 FOLDERS = ("gateway", "tests", "bench", "docs")
-BLOCKS = {"sh", "text", "yaml", "json", "python", "powershell", "csharp", "html", "js"}
-"""The languages that tests/test_docs_samples.py and tests/browser know what to do with."""
+BLOCKS = {"sh", "text", "yaml", "json", "python", "powershell", "csharp", "html", "js", "kql"}
+"""The languages that tests/test_docs_samples.py, tests/browser and tests/test_observability.py know what to do with."""
 
 
 # ------------------------------------------------------------------------------------------------- what there is
