@@ -43,8 +43,9 @@ resource email 'Microsoft.Communication/emailServices@2025-09-01' = {
       userEngagementTracking: 'Disabled'
     }
 
+    // Azure takes none for a domain that is not verified.
     resource sender 'senderUsernames' = [
-      for sender in senderUsernames: {
+      for sender in isLinkable ? senderUsernames : []: {
         name: toLower(sender.username)
         properties: { username: sender.username, displayName: sender.displayName }
       }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
+from itertools import combinations
 
 from tests.infra import expected
 from tests.infra.bicep import TENANT, Deployment
@@ -123,6 +125,8 @@ def a_private_network_reaches_everything(deployment: Deployment) -> Iterator[str
         subnet["name"]: subnet["properties"]
         for subnet in deployment.one("Microsoft.Network/virtualNetworks")["properties"]["subnets"]
     }
+    ranges = [ipaddress.ip_network(subnet["addressPrefix"]) for subnet in subnets.values()]
+    yield from (f"{one} and {other} overlap" for one, other in combinations(ranges, 2) if one.overlaps(other))
     delegated = [d["properties"]["serviceName"] for d in subnets["functions"]["delegations"]]
     yield from differs("delegation", ["Microsoft.App/environments"], delegated)
     yield from (f"subnet {name} has no way out" for name in ["functions"] if "natGateway" not in subnets[name])

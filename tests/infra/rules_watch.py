@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from gateway.reports import DELIVERY
 from tests.infra import expected
-from tests.infra.bicep import INFRA, Deployment, Json, cloud_of
+from tests.infra.bicep import INFRA, ROOT, Deployment, Json, cloud_of
 from tests.infra.rules import differs, has_mail, last, properties, rule
 
 LOGS = {
@@ -56,8 +58,10 @@ def mail_comes_from_the_domain_asked_for(deployment: Deployment) -> Iterator[str
 
 @rule
 def senders_have_their_names(deployment: Deployment) -> Iterator[str]:
-    """Those that were asked for."""
-    wanted = re.findall(r"username: '(\w+)', displayName: '([^']+)'", deployment.parameters)
+    """Those that were asked for, once the domain is verified: Azure takes none before."""
+    asked = re.findall(r"username: '(\w+)', displayName: '([^']+)'", deployment.parameters)
+    waits = "emailDomain = 'notify" in deployment.parameters and "Verified = true" not in deployment.parameters
+    wanted = [] if waits else asked
     found = deployment.of("Microsoft.Communication/emailServices/domains/senderUsernames")
     named = [(sender["properties"]["username"], sender["properties"]["displayName"]) for sender in found]
     yield from differs("sender names", wanted, named)
@@ -187,7 +191,8 @@ def azd_finds_its_resources(deployment: Deployment) -> Iterator[str]:
             tag = resource.get("tags", {}).get("azd-env-name")
             yield from differs(f"{resource['name']}'s tag azd-env-name", "prod", tag)
     (site,) = deployment.of("Microsoft.Web/sites")
-    yield from differs("the service", "api", site["tags"].get("azd-service-name"))
+    services = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))["services"]
+    yield from differs("the service", list(services), [site["tags"].get("azd-service-name")])
 
 
 @rule

@@ -106,6 +106,8 @@ MUTATIONS = [
     Mutation("network", "environment().suffixes.keyvaultDns", "'.vault.azure.net'", "government"),
     Mutation("cloud", "https://graph.microsoft.us", "https://graph.microsoft.com", "government"),
     Mutation("vault", "enableRbacAuthorization: true", "enableRbacAuthorization: false"),
+    Mutation("network", "cidrSubnet(prefix, 27, 8)", "cidrSubnet(prefix, 27, 7)", "private"),
+    Mutation("communication", "isLinkable ? senderUsernames : []", "senderUsernames", "private"),
     # watching
     Mutation("monitoring", "DisableLocalAuth: true", "DisableLocalAuth: false"),
     Mutation("vault", "logs: [{ category: 'AuditEvent', enabled: true }]", "logs: []"),

@@ -9,3 +9,4 @@ param emailDomain = 'notify.contoso.com'
 param alwaysReadyInstances = 2
 param vaultSettings = { CAPTCHA_SECRET: 'captcha-secret' }
 param principalId = '33333333-3333-3333-3333-333333333333'
+param senderUsernames = [{ username: 'Alerts', displayName: 'Contoso Alerts' }]
