@@ -78,8 +78,8 @@ class Claim(Model):
     """One worker's right to one message until `until`.
 
     `attempt` counts from 1. `unresolved`: an earlier attempt may have reached the provider and nobody knows, so
-    reconcile first; `submitted` says since when. `facts` are what the fence recorded.
-    `version` is the store's own (an ETag) and opaque.
+    reconcile first; `submitted` says since when. `proven`: a report says that it did. `facts` are what the fence
+    recorded. `version` is the store's own (an ETag) and opaque.
     """
 
     message: Message
@@ -88,6 +88,7 @@ class Claim(Model):
     until: AwareDatetime
     unresolved: bool = False
     submitted: AwareDatetime | None = None
+    proven: bool = False
     last_reason: str = ""
     facts: dict[str, str] = {}
     version: str = ""

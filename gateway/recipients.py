@@ -27,6 +27,8 @@ An open message is decided when it settles. What failed before the provider took
 skipped and grouped were our own decisions.
 """
 
+_PROOFS = frozenset({Status.DELIVERED, Status.BOUNCED, Status.FAILED})
+
 _HEARD: TypeAdapter[dict[str, tuple[RecipientState, ...]]] = TypeAdapter(dict[str, tuple[RecipientState, ...]])
 
 
@@ -104,6 +106,11 @@ def news(report: Report, heard: Heard, operation: str, message: MessageState, mo
     if states and (status in LISTENING or (status, reason) == combined(addresses, heard.get(operation, ()))):
         status, reason = combined(addresses, states)
     return News(after, status, reason, "" if before == now else report.status.value)
+
+
+def proven(heard: Heard, operation: str) -> bool:
+    """Whether a report says that the provider took this submission; `suppressed` may be our own word."""
+    return any(state.status in _PROOFS for state in heard.get(operation.lower(), ()))
 
 
 def in_doubt(claim: Claim, word: Settlement, status: Status) -> bool:

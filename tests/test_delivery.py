@@ -11,6 +11,7 @@ import pytest
 from gateway.address import Address
 from gateway.errors import Reason, StoreUnavailable, TransportError
 from gateway.lanes import Limits
+from gateway.ledger import Report
 from gateway.message import Message, NotFound, Priority, Status
 from gateway.pacing import Account
 from gateway.suppressions import Suppressions
@@ -282,3 +283,23 @@ async def test_a_storm_reads_the_list_once_a_minute(world: World) -> None:
         await world.accept(by_acs(to=to(f"user{number}")))
     await world.run()
     assert world.store.calls == {"read": 1}
+
+
+# -------------------------------------------------------------------------------------------------------- reports
+
+
+async def test_a_report_that_was_faster_than_a_lost_answer_spares_the_question(world: World) -> None:
+    """The provider reports on what it took: a "not found" after that must not lead to a second submission."""
+    world.answers = {"noreply": [maybe(), NotFound()]}
+    message = by_acs()
+    entry = await world.accept(message)
+    await world.run(until=timedelta())
+    address = message.to[0].email
+    await world.store.report(
+        Report(operation=message.operation_id, recipient=address, status=Status.DELIVERED, at=world.now)
+    )
+
+    await world.run()
+
+    assert ["send"] == [call.what for call in world.calls]
+    assert Status.DELIVERED == (await world.shown(entry)).status

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gateway.errors import Reason
 from gateway.ledger import Amendment, Claim, Entry, Report, Settlement
 from gateway.message import Message, Priority, Status
-from gateway.recipients import in_doubt, loaded, news, standing
+from gateway.recipients import in_doubt, loaded, news, proven, standing
 from gateway.stores import azure_rows as rows
 from gateway.stores import azure_shown as shown
 from gateway.stores.azure_tables import Change, delete, insert, merge
@@ -161,6 +161,7 @@ def claim(row: rows.Row, columns: rows.Row, content: Message, until: datetime, e
         until=until,
         unresolved=row["unresolved"],
         submitted=rows.moment(row["submitted"]) if row["unresolved"] else None,
+        proven=row["unresolved"] and proven(shown.heard(row), operation),
         last_reason=row["reason"],
         facts=json.loads(row["facts"]),
         version=json.dumps(Held.of({**row, **columns}, etag)),

@@ -19,6 +19,7 @@ from gateway.clock import wall_clock
 from gateway.errors import Rejected
 from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Value
 from gateway.message import OPEN, Message, Priority, Status
+from gateway.recipients import loaded, proven
 from gateway.stores import sqlite_later as later
 from gateway.stores import sqlite_messages as messages_table
 from gateway.stores import sqlite_purge as retention
@@ -118,7 +119,7 @@ class SqliteStore:
         )
         if row is None:
             return None
-        until, content, attempts, unresolved, submitted, reason, facts, operation, claims = row
+        until, content, attempts, unresolved, submitted, reason, facts, operation, claims, reports = row
         found = Message.model_validate_json(content)
         return Claim(
             message=found.model_copy(update={"operation_id": operation}) if operation else found,
@@ -127,6 +128,7 @@ class SqliteStore:
             until=moment(until),
             unresolved=bool(unresolved),
             submitted=moment(submitted) if unresolved else None,
+            proven=bool(unresolved and reports) and proven(loaded(reports), operation or found.operation_id),
             last_reason=reason,
             facts=json.loads(facts),
             version=str(claims + 1),

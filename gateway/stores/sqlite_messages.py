@@ -38,7 +38,7 @@ WHERE m.due <= ? ORDER BY m.due LIMIT ?
 
 CLAIMABLE = """
 SELECT m.notification, m.transport, m.status, m.due, b.content, m.attempts, m.unresolved, m.submitted, m.reason,
-    m.facts, m.operation_id, m.claims
+    m.facts, m.operation_id, m.claims, m.reports
 FROM notifications AS n JOIN messages AS m ON m.notification = n.seq JOIN bodies AS b ON b.seq = m.body
 WHERE n.id = ? AND m.number = ? AND m.due <= ?
 """

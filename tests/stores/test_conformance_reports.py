@@ -174,8 +174,19 @@ async def test_a_report_on_a_waiting_message_counts_when_it_settles(store: Store
 
     await store.settle(claim, settlement(last, unresolved=last is Status.UNKNOWN))
 
-    assert (meanwhile.status, claim.unresolved) == (Status.DEFERRED, True)
+    assert (meanwhile.status, claim.unresolved, claim.proven) == (Status.DEFERRED, True, True)
     assert (await state(store, message)).status == Status.DELIVERED
+
+
+async def test_a_suppressed_recipient_proves_nothing(store: Store) -> None:
+    """It may be our own word, from before anything was submitted."""
+    message = await added(store, transport="acs", to=TO)
+    await store.report(report(message, "ann@example.com", Status.SUPPRESSED))
+    await store.settle(await claimed(store, message), settlement(Status.DEFERRED, due=NOW, unresolved=True))
+
+    claim = await claimed(store, message)
+
+    assert (claim.unresolved, claim.proven) == (True, False)
 
 
 async def test_a_report_settles_what_was_unknown(store: Store) -> None:
