@@ -185,7 +185,7 @@ class Delivery:
             number=leaving.attempt,
             now=at,
             ends=claim.until,
-            since=claim.message.created,
+            since=leaving.since,
             submitted=claim.submitted if claim.unresolved else at,
             reconciling=claim.unresolved,
             last_reason=claim.last_reason,

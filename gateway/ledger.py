@@ -128,7 +128,7 @@ class Report(Model):
 class Amendment(Model):
     """A change of state without a claim, which an operator decided: only while the message stands at one of `allowed`.
 
-    `due`: when to look at an open one (None: at once). `operation_id`: a new provider key ("" keeps the old one).
+    For an open one: `due`, when to look (None: at once), and all its `facts`. `operation_id`: a new key ("" keeps it).
     """
 
     allowed: frozenset[Status]
@@ -137,6 +137,7 @@ class Amendment(Model):
     at: AwareDatetime
     reason: str = ""
     due: AwareDatetime | None = None
+    facts: dict[str, str] = {}
     operation_id: str = ""
 
 

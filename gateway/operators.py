@@ -17,6 +17,7 @@ from gateway.errors import Reason, Rejected
 from gateway.ledger import Amendment, Entry, Event, MessageState, Store
 from gateway.message import Priority, Status
 from gateway.telemetry import log
+from gateway.ways import SINCE
 
 REPLAYABLE = frozenset({Status.FAILED, Status.BOUNCED, Status.SUPPRESSED, Status.UNKNOWN, Status.CANCELLED})
 """Where a message has ended without arriving, as far as anybody knows."""
@@ -72,10 +73,16 @@ class Operators:
         at = self.clock()
         key = "" if state.status is Status.UNKNOWN else self.operation(entry.id)
         allowed = frozenset({state.status})
-        before = await self.store.amend(
-            state.id,
-            Amendment(allowed=allowed, status=Status.QUEUED, event="replayed", at=at, due=at, operation_id=key),
+        word = Amendment(
+            allowed=allowed,
+            status=Status.QUEUED,
+            event="replayed",
+            at=at,
+            due=at,
+            facts={SINCE: at.isoformat()},  # or a message that used up its tries would have no more than one
+            operation_id=key,
         )
+        before = await self.store.amend(state.id, word)
         if before not in allowed:
             return False
         await self.store.ring(state.id, Priority.NORMAL, at, at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from gateway.address import Address
 from gateway.config import Config, Sender, acs_host
@@ -24,6 +25,9 @@ VIA = "via"
 
 TRIED = "tried"
 """The fact that says how many attempts its own sender had."""
+
+SINCE = "since"
+"""The fact that says when an operator sent a message again."""
 
 LEFT_OUT = "suppressed"
 """The fact that lists the suppressed recipients a message goes without."""
@@ -121,6 +125,12 @@ class Leaving:
     def attempt(self) -> int:
         """The number of this try by this sender, from 1."""
         return self.claim.attempt - self.tried
+
+    @property
+    def since(self) -> datetime:
+        """From when on it has been tried: from the beginning, or since an operator sent it again."""
+        replayed = self.claim.facts.get(SINCE)
+        return datetime.fromisoformat(replayed) if replayed else self.claim.message.created
 
     @property
     def account(self) -> Account | None:

@@ -13,6 +13,7 @@ from gateway.errors import Reason, StoreUnavailable, TransportError
 from gateway.lanes import Limits
 from gateway.ledger import Report
 from gateway.message import Message, NotFound, Priority, Status
+from gateway.operators import Operators
 from gateway.pacing import Account
 from gateway.suppressions import Suppressions
 from gateway.ways import Way
@@ -303,3 +304,21 @@ async def test_a_report_that_was_faster_than_a_lost_answer_spares_the_question(w
 
     assert ["send"] == [call.what for call in world.calls]
     assert Status.DELIVERED == (await world.shown(entry)).status
+
+
+# --------------------------------------------------------------------------------------------------------- replay
+
+
+async def test_a_message_that_was_given_up_gets_all_its_tries_again(world: World) -> None:
+    """An operator sends it again after an outage of two days; the first fault must not be its last."""
+    world.decide = lambda _: no(Reason.UNREACHABLE)
+    entry = await world.accept(by_acs())
+    await world.run(until=timedelta(days=2))
+    failed = await world.shown(entry)
+    world.now = NOW + timedelta(days=3)
+    world.answers, world.decide = {"noreply": [no(Reason.UNREACHABLE)] * 3}, None
+
+    await Operators(world.store, lambda: world.now).replay(entry.id)
+    await world.run()
+
+    assert (Status.FAILED, Status.SENT) == (failed.status, (await world.shown(entry)).status)

@@ -231,7 +231,7 @@ def amending(where: rows.Place, row: rows.Row, etag: str, change: Amendment, wri
         "history": rows.with_line(row["history"], rows.line(change.at, change.event, change.reason)),
         "ops": ",".join(operations),
         "write": write,
-        **({"unresolved": False, "facts": "{}"} if opened else {}),
+        **({"unresolved": False, "facts": json.dumps(change.facts)} if opened else {}),
     }
     cleared = row.get("cleared")  # then it has no pointer, and gets none
     new = [] if cleared else list(_pointer(columns, where.id, known.priority, row.get("blob", "")))

@@ -41,7 +41,7 @@ WHERE notification = ? AND number = ?
 AMEND = """
 UPDATE messages
 SET status = ?, reason = ?, due = ?, ended = ?, operation_id = ?, owner = '', history = history || ?,
-    unresolved = unresolved AND NOT ?, facts = iif(?, '{}', facts)
+    unresolved = unresolved AND NOT ?, facts = iif(?, ?, facts)
 WHERE notification = ? AND number = ?
 """
 SUPERSEDE = "INSERT INTO superseded (operation_id, notification, number) VALUES (?, ?, ?)"
@@ -116,6 +116,7 @@ def amend(connection: Connection, key: MessageKey, change: Amendment) -> str | N
         history_line(change.at, change.event, change.reason),
         opened,
         opened,
+        json.dumps(change.facts),
     )
     connection.execute(AMEND, (*values, row.notification, row.number))
     return row.status
