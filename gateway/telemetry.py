@@ -130,6 +130,8 @@ def join() -> None:
     """The same under a host that has a handler of its own, as Functions does for whatever comes to the root logger."""
     # Azure's SDKs log whole requests at INFO, uvicorn every URL with its key, and Functions sets the root to INFO.
     logging.getLogger("azure").setLevel(logging.WARNING)
+    # The worker's own logger, which is no SDK's.
+    logging.getLogger("azure.functions").setLevel(logging.getLogger().level)
     logging.getLogger("uvicorn.access").disabled = True
     _export()
 

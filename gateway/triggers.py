@@ -7,6 +7,7 @@ there unseen: whatever cannot be dealt with yet goes back into that queue, to be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,8 @@ QUEUES = ("notifications", "outbox", "outbox-high", "delivery-reports")
 
 PAUSE = timedelta(minutes=1)
 """Before a doorbell that crashed five times is rung again."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 LATER = timedelta(minutes=10)
 """Before a poison message is looked at again: storage may be back by then, and the configuration mended."""
@@ -150,6 +153,6 @@ class Desk:
                 await self.gateway.suppressions.learn(report)
             level = INFO if event in {Status.DELIVERED, "report_foreign"} else WARNING
             notification = known and known.rpartition("-")[0]
-            log(
-                event, level, notification=notification, message=known, reason=report.reason, operation=report.operation
-            )
+            # Whoever may write into the queue could put anything there; ours are UUIDs.
+            operation = report.operation if _UUID.fullmatch(report.operation) else ""
+            log(event, level, notification=notification, message=known, reason=report.reason, operation=operation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -158,3 +159,39 @@ async def test_the_timer_rings_purges_and_says_what_waits(store: AzureStore, cap
     queues = {f"{queue}-poison": int(queue == "outbox") for queue in triggers.QUEUES}
     assert queues == backlog["queues"]
     assert "timer_late" in [line["event"] for line in lines]
+
+
+async def test_azures_clients_are_quiet_where_the_root_logger_is_not(
+    environment: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The Functions worker has it at INFO, where they write URLs and headers; its own lines go on."""
+    caplog.set_level(logging.INFO)
+    await (await wiring.gateway()).close()
+
+    loggers = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity.aio", "azure.functions")
+
+    assert [False, False, True] == [logging.getLogger(name).isEnabledFor(logging.INFO) for name in loggers]
+
+
+@pytest.mark.parametrize("invoked", ["queue", "timer"])
+async def test_what_the_host_logs_of_a_failure_quotes_nothing(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, invoked: str
+) -> None:
+    """It writes an exception with its text and its causes; the reason is in a line of ours, without them."""
+
+    async def fail(*_: object) -> None:
+        raise KeyError("canary@example.com")
+
+    monkeypatch.setattr(AzureStore, "claim", fail)
+    monkeypatch.setattr(AzureStore, "due", fail)
+
+    doorbell = b"00000000-0000-4000-8000-000000000000-1"
+    work = triggers.on_queue("outbox", doorbell, "m1", "") if invoked == "queue" else triggers.on_timer("", late=False)
+
+    with pytest.raises(triggers.NotDone) as raised:
+        await work
+
+    (line,) = [json.loads(record.getMessage()) for record in caplog.records if record.levelno == logging.ERROR]
+    assert {"queue": "queue_message_failed", "timer": "timer_failed"}[invoked] == line["event"]
+    assert line["error"].startswith("KeyError at ")
+    assert "canary" not in "".join(traceback.format_exception(raised.value)) + caplog.text
