@@ -16,8 +16,6 @@ from tests.infra.bicep import INFRA, BuildFailed, cloud_of, copy, evaluate, modu
 from tests.infra.every_rule import RULES
 from tests.infra.rules_order import too_early
 
-pytestmark = pytest.mark.usefixtures("bicep")
-
 
 class Mutation(NamedTuple):
     """`old` becomes `new` in one file; a combination that shows it."""
@@ -125,6 +123,7 @@ MUTATIONS = [
 CHOSEN = MUTATIONS if os.environ.get("SOAK") == "1" else MUTATIONS[::8]
 
 
+@pytest.mark.usefixtures("bicep")
 @pytest.mark.parametrize("mutation", CHOSEN, ids=str)
 def test_a_mistake_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
     """By the build, or by a rule."""
@@ -133,6 +132,7 @@ def test_a_mistake_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
     assert [] != list(noticed(folder, mutation.combination))
 
 
+@pytest.mark.usefixtures("bicep")
 @pytest.mark.parametrize("mutation", ORDER if os.environ.get("SOAK") == "1" else ORDER[:1], ids=str)
 def test_an_early_start_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
     """In what each module waits for."""
