@@ -65,8 +65,6 @@ def test_no_compiled_template_is_kept() -> None:
 def test_every_setting_of_the_code_is_given_by_name() -> None:
     """And none that Flex Consumption refuses."""
     given = {*re.findall(r"^ +(?:\? \{ )?([A-Z]\w+): ", ALL, re.MULTILINE), *re.findall(r"[{,] ([A-Z_]+): ", ALL)}
-        re.findall(r"[{,] ([A-Z_]+): ", ALL)
-    )
 
     assert set() == expected.settings() - given
     assert [] == [name for name in given if expected.FORBIDDEN.fullmatch(name)]
