@@ -29,10 +29,10 @@ from azure.core.credentials import AzureKeyCredential
 
 from gateway.address import Address
 from gateway.delivery import Delivery
-from gateway.lanes import Limits
 from gateway.ledger import MessageState
 from gateway.message import Message, Priority, Status
 from gateway.pacing import Account, Pacer
+from gateway.pacing.lanes import Limits
 from gateway.stores.sqlite import SqliteStore
 from gateway.suppressions import Suppressions
 from gateway.transports.acs import Acs

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import __version__, openapi, openapi_operators, web
+from gateway import __version__, openapi, web
 from gateway.auth import Keyring
 from gateway.captured import CapturedMail
 from gateway.clock import wall_clock
@@ -24,6 +24,7 @@ from gateway.errors import Rejected, StoreUnavailable
 from gateway.inbox import Inbox
 from gateway.ledger import Store
 from gateway.message import Status
+from gateway.openapi import operators as documented
 from gateway.operators import Operators
 from gateway.pipeline import Line
 from gateway.settings import Settings
@@ -80,10 +81,10 @@ def _add_views(app: FastAPI, views: Views) -> None:
 
 
 def _add_desk(app: FastAPI, desk: Desk) -> None:
-    app.post("/v1/notifications/{id}/replay", **openapi_operators.REPLAY)(desk.replay)
-    app.post("/v1/notifications/{id}/cancel", **openapi_operators.CANCEL)(desk.cancel)
-    app.get("/v1/suppressions", **openapi_operators.SUPPRESSIONS)(desk.suppressions)
-    app.delete("/v1/suppressions", **openapi_operators.UNSUPPRESS)(desk.unsuppress)
+    app.post("/v1/notifications/{id}/replay", **documented.REPLAY)(desk.replay)
+    app.post("/v1/notifications/{id}/cancel", **documented.CANCEL)(desk.cancel)
+    app.get("/v1/suppressions", **documented.SUPPRESSIONS)(desk.suppressions)
+    app.delete("/v1/suppressions", **documented.UNSUPPRESS)(desk.unsuppress)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ python -m gateway check     read gateway.yaml and say every mistake at once
 python -m gateway keys new  make a key and the hash that belongs into gateway.yaml
 python -m gateway schema    write gateway.schema.json, which editors complete gateway.yaml from
 
-commands.py has what operators do (notifications, suppressions), commands_send.py what tries things (render, send).
+commands/ has what operators do (notifications, suppressions), what tries things (render, send), and the checks.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import __version__, commands_doctor, commands_send
+from gateway import __version__
 from gateway import commands as operators
+from gateway.commands import doctor, send
 from gateway.errors import ConfigurationError
 from gateway.settings import Environment, Settings
 
@@ -67,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(run=_schema)
 
     operators.add_to(commands)
-    commands_send.add_to(commands)
-    commands_doctor.add_to(commands)
+    send.add_to(commands)
+    doctor.add_to(commands)
     return parser
 
 

@@ -17,7 +17,7 @@ from gateway.errors import ClaimLost
 from gateway.ledger import Claim, Store
 from gateway.message import Message, Priority
 from gateway.pacing import Account, account
-from gateway.quota import Turn
+from gateway.pacing.quota import Turn
 from gateway.suppressions import folded
 
 VIA = "via"

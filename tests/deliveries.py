@@ -15,10 +15,10 @@ from itertools import count
 from gateway.address import Address
 from gateway.delivery import Delivery
 from gateway.errors import Outcome, Reason, TransportError
-from gateway.lanes import Limits
 from gateway.ledger import Entry, MessageState, Value
 from gateway.message import DEADLINES, Fence, Message, NotFound, Priority, Receipt, Status
 from gateway.pacing import Account, Pacer
+from gateway.pacing.lanes import Limits
 from gateway.stores.doorbell import Doorbell
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.sqlite_lane import Lane

@@ -10,11 +10,11 @@ import pytest
 
 from gateway.address import Address
 from gateway.errors import Reason, StoreUnavailable, TransportError
-from gateway.lanes import Limits
 from gateway.ledger import Report
 from gateway.message import Message, NotFound, Priority, Status
 from gateway.operators import Operators
 from gateway.pacing import Account
+from gateway.pacing.lanes import Limits
 from gateway.suppressions import Suppressions
 from gateway.ways import Way
 from tests.deliveries import SENT, WAYS, Answer, Call, VirtualStore, World, maybe, no

@@ -11,10 +11,10 @@ import pytest
 
 from gateway.address import Address
 from gateway.delivery import Delivery
-from gateway.lanes import Limits
 from gateway.ledger import MessageState
 from gateway.message import Message, Status
 from gateway.pacing import PRESETS, Account, Pacer
+from gateway.pacing.lanes import Limits
 from gateway.settings import Settings
 from gateway.stores.azure import AzureStore
 from gateway.suppressions import Suppressions

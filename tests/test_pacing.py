@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.config import Sender
-from gateway.lanes import Limits
 from gateway.pacing import CROWDED, NO_WISH, PRESETS, SLOT, TRIES, Account, Pacer, Permit, account
-from gateway.quota import Turn
+from gateway.pacing.lanes import Limits
+from gateway.pacing.quota import Turn
 from tests.factories import NOW
 from tests.values import MemoryValues
 

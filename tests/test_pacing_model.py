@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.lanes import HOUR, MARGIN, MINUTE, SECOND, Limits
-from gateway.quota import Schedule, Slot, Turn
+from gateway.pacing.lanes import HOUR, MARGIN, MINUTE, SECOND, Limits
+from gateway.pacing.quota import Schedule, Slot, Turn
 
 LIMITS = [Limits(30, 100), Limits(5, 10), Limits(1, 1), Limits(3, 40), Limits(10, 12), Limits(30, 1800)]
 START = 1_772_443_800 * SECOND

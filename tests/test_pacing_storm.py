@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from gateway.lanes import Limits
 from gateway.pacing import PRESETS, Account, Pacer
-from gateway.quota import Turn
+from gateway.pacing.lanes import Limits
+from gateway.pacing.quota import Turn
 from tests.factories import NOW
 from tests.values import MemoryValues
 

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.doctor import acs, backlog, basics, domains, graph, quota, storage
+from gateway.doctor.finding import Finding, as_json, as_text, exit_status, untold
 from gateway.doctor.patient import Patient, admit
 from gateway.errors import ConfigurationError, Problem
-from gateway.finding import Finding, as_json, as_text, exit_status, untold
 
 Check = Callable[[Patient], Awaitable[list[Finding]]]
 

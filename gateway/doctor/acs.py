@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from gateway.config import Sender
 from gateway.doctor.control_plane import ControlPlane, Domain, NotAllowed
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.patient import Patient
-from gateway.finding import Finding, failed, passed, untold
-from gateway.probe import Account, Answer, NoAnswer, account, bearer, operation, probing, probing_acs
+from gateway.doctor.probe import Account, Answer, NoAnswer, account, bearer, operation, probing, probing_acs
 
 ROLE = "Communication and Email Service Owner"
 

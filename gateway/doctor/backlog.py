@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.patient import Patient
 from gateway.errors import ConfigurationError, StoreUnavailable, TransportError
-from gateway.finding import Finding, failed, passed, untold
 from gateway.ledger import Store
 from gateway.message import Status
 from gateway.triggers import POISON, QUEUES

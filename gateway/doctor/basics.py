@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.patient import STORAGE_SCOPE, Patient
+from gateway.doctor.probe import ACS_SCOPE
 from gateway.errors import TransportError
-from gateway.finding import Finding, failed, passed, untold
-from gateway.probe import ACS_SCOPE
 
 
 async def configuration(patient: Patient) -> list[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gateway.probe import Probe
+from gateway.doctor.probe import Probe
 
 VERSION = "2023-03-31"
 DONE = "Verified"

@@ -10,10 +10,10 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.names import Names, Unanswered
 from gateway.doctor.patient import Patient
 from gateway.doctor.quota import managed
-from gateway.finding import Finding, failed, passed, untold
 
 SENDS_FOR_US = ("spf.protection.outlook.com", "spf.protection.office365.us", "spf.protection.partner.outlook.cn")
 """What an SPF record includes: the public cloud, US government, China."""

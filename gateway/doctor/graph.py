@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from gateway.config import Sender
 from gateway.doctor.basics import graph_scope
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.patient import Patient
+from gateway.doctor.probe import Answer, NoAnswer, Probe, bearer, probing
 from gateway.errors import TransportError
-from gateway.finding import Finding, failed, passed, untold
-from gateway.probe import Answer, NoAnswer, Probe, bearer, probing
 
 SEND = "Mail.Send"
 WRITE = "Mail.ReadWrite"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gateway.config import Sender
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.patient import Patient
-from gateway.finding import Finding, failed, passed, untold
-from gateway.lanes import Limits
 from gateway.pacing import PRESETS, Account
+from gateway.pacing.lanes import Limits
 from gateway.ways import ways
 
 CUSTOM = PRESETS["acs-custom"]

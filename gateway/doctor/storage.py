@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from gateway.doctor.finding import Finding, failed, passed, untold
 from gateway.doctor.patient import Patient
 from gateway.errors import ConfigurationError, StoreUnavailable, TransportError
-from gateway.finding import Finding, failed, passed, untold
 from gateway.triggers import QUEUES
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from uuid import uuid4
 from gateway import wiring
 from gateway.address import Address
 from gateway.config import Config, Sender
+from gateway.doctor.finding import Finding, untold
+from gateway.doctor.probe import NoAnswer, Probe, account, bearer, probing, probing_acs
 from gateway.errors import ConfigurationError, Problem
-from gateway.finding import Finding, untold
 from gateway.live import acs, graph
 from gateway.live.trial import Seen, Trial, told
-from gateway.probe import NoAnswer, Probe, account, bearer, probing, probing_acs
 from gateway.settings import Settings
 from gateway.transports.identity import Identity
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 from gateway.clock import wall_clock
-from gateway.finding import failed, passed, untold
+from gateway.doctor.finding import failed, passed, untold
+from gateway.doctor.probe import API_VERSION, Answer, operation
 from gateway.live.trial import GUARANTEES, Seen, Trial, field_of, listed, never, once, refused, told
-from gateway.probe import API_VERSION, Answer, operation
 from gateway.transports.answers import retry_after
 
 LATER = {"10 min": timedelta(minutes=10), "25 h": timedelta(hours=25)}

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from gateway.finding import failed, passed, untold
+from gateway.doctor.finding import failed, passed, untold
+from gateway.doctor.probe import Answer
 from gateway.live.trial import GUARANTEES, Seen, Trial, field_of, listed, once, refused, told
-from gateway.probe import Answer
 
 TAG = "String {0f6b6c6e-6a57-4c0e-9b0d-3a4a3f6f2f11} Name VerifyLive"
 """Our own property; what it finds is not what the gateway looks for."""

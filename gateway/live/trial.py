@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.finding import Finding, failed, passed, untold
-from gateway.probe import Answer, Probe
+from gateway.doctor.finding import Finding, failed, passed, untold
+from gateway.doctor.probe import Answer, Probe
 
 Judge = Callable[[int | None], Finding]
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from gateway import configfile, doctor
+from gateway.doctor.finding import SHOWN, Verdict
 from gateway.doctor.patient import Patient
-from gateway.finding import SHOWN, Verdict
 from gateway.settings import Settings
 from gateway.sources import KINDS
 from gateway.transports.identity import Identity

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway import doctor
+from gateway.doctor.finding import SHOWN, Finding
 from gateway.doctor.patient import Patient, admit
-from gateway.finding import SHOWN, Finding
 from gateway.settings import Environment
 from tests.doctor.patients import ON_AZURE, SOURCES, Credential, one, patient, verdicts
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import cli, doctor
 from gateway.doctor import CHECKS
-from gateway.finding import Finding, Verdict, exit_status, failed, passed, untold
+from gateway.doctor.finding import Finding, Verdict, exit_status, failed, passed, untold
 from tests.doctor.patients import SOURCES, patient
 from tests.documents import documents
 

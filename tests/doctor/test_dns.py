@@ -9,7 +9,7 @@ import pytest
 
 from gateway import doctor
 from gateway.doctor import names
-from gateway.finding import SHOWN
+from gateway.doctor.finding import SHOWN
 from tests.doctor.nameserver import Record, Records, name_server
 from tests.doctor.patients import patient
 from tests.doctor.patients import verdicts as verdicts_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import doctor
-from gateway.finding import SHOWN
+from gateway.doctor.finding import SHOWN
 from tests.doctor.patients import ON_AZURE, Answers, Credential, jwt, one, patient
 from tests.servers.serve import serve
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import doctor
-from gateway.finding import SHOWN
+from gateway.doctor.finding import SHOWN
 from gateway.settings import Settings
 from gateway.stores.azure import AzureStore
 from gateway.triggers import QUEUES

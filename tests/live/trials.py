@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import live
-from gateway.finding import SHOWN, Finding
+from gateway.doctor.finding import SHOWN, Finding
 from gateway.transports.identity import Identity
 from tests.doctor.patients import SOURCES, Credential
 from tests.servers.acs import KEY, FakeAcs

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from gateway.openapi_parts import PAGING, REF, SCHEMAS, json_of, list_of, path, problems, query, route
+from gateway.openapi.parts import PAGING, REF, SCHEMAS, json_of, list_of, path, problems, query, route
 
 DESCRIPTION = """Takes notifications over HTTP and delivers them through Azure Communication Services Email or Microsoft
 Graph. Whatever is answered with 200 or 202 is durable and ends in a visible final state; every refusal is

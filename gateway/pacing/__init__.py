@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from gateway.config import Rate, Sender, acs_host
-from gateway.lanes import SECOND, Limits
-from gateway.quota import Schedule, Slot, Turn
+from gateway.pacing.lanes import SECOND, Limits
+from gateway.pacing.quota import Schedule, Slot, Turn
 
 PRESETS = {"acs-custom": Limits(30, 100), "acs-managed": Limits(5, 10), "graph-mailbox": Limits(30, 1800)}
 """What the providers grant: ACS with a domain of one's own and with Azure's, Exchange Online for each mailbox."""

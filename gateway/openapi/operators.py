@@ -5,7 +5,7 @@ openapi.py has the other routes.
 
 from __future__ import annotations
 
-from gateway.openapi_parts import PAGING, json_of, list_of, path, problems, query, route
+from gateway.openapi.parts import PAGING, json_of, list_of, path, problems, query, route
 
 _ID = path("id", "the notification's id")
 _MESSAGE = query("message", "only this message of it")

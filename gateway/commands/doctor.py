@@ -61,7 +61,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _verify_live(options: argparse.Namespace) -> int:
     from gateway import live
-    from gateway.finding import as_json, as_text, exit_status
+    from gateway.doctor.finding import as_json, as_text, exit_status
     from gateway.settings import Environment
 
     asked = sys.stdin.isatty() and not options.json

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from gateway.lanes import MINUTE, NEAR, SECOND, Lane, Limits, Run
+from gateway.pacing.lanes import MINUTE, NEAR, SECOND, Lane, Limits, Run
 
 VERSION = 1
 """Of what is stored; another one counts as nothing."""
