@@ -131,6 +131,7 @@ class FakeGraph:
         reply = Reply(202)
         if trouble.lands == 0.0:
             reply = act(request)
+            self.boxes.catch_up()
             await self._tell()
         elif trouble.lands:
             self.boxes.later(trouble.lands, lambda: _quietly(act, request))

@@ -85,29 +85,36 @@ class Mailboxes:
     sessions: dict[str, Session] = field(default_factory=dict)
     waiting: list[tuple[datetime, Callable[[], Any]]] = field(default_factory=list)
     made: int = 0
+    then: datetime | None = None
+
+    def now(self) -> datetime:
+        """The clock, or the time at which what is being caught up with should have happened."""
+        return self.then or self.clock()
 
     def later(self, seconds: float, action: Callable[[], Any]) -> None:
         """Do it when the clock has come that far."""
-        self.waiting.append((self.clock() + timedelta(seconds=seconds), action))
+        self.waiting.append((self.now() + timedelta(seconds=seconds), action))
 
     def catch_up(self) -> None:
-        """Do everything whose time has come, in its order."""
+        """Do everything whose time has come, in its order and as if it were that time."""
         while due := sorted((one for one in self.waiting if one[0] <= self.clock()), key=lambda one: one[0]):
             self.waiting.remove(due[0])
+            self.then = due[0][0]
             due[0][1]()
+            self.then = None
 
     # ---------------------------------------------------------------------------------------------------- drafts
 
     def create(self, mailbox: str, mail: Mail) -> Item:
         """A new draft."""
-        item = Item(self._new_id(), mail, self.clock(), self.clock())
+        item = Item(self._new_id(), mail, self.now(), self.now())
         self.items.setdefault(mailbox, []).append(item)
         return item
 
     def find(self, mailbox: str, identity: str) -> Item:
         """By id; 404 when there is none that shows."""
         for item in self.items.get(mailbox, []):
-            if item.id == identity and item.visible <= self.clock():
+            if item.id == identity and item.visible <= self.now():
                 return item
         raise Refused(404, "ErrorItemNotFound", "The specified object was not found in the store.")
 
@@ -117,7 +124,7 @@ class Mailboxes:
 
     def search(self, mailbox: str, condition: str) -> list[Item]:
         """By our two filters; any other is 400."""
-        everything = [item for item in self.items.get(mailbox, []) if item.visible <= self.clock()]
+        everything = [item for item in self.items.get(mailbox, []) if item.visible <= self.now()]
         if match := _BY_TAG.fullmatch(condition):
             name, value = match.groups()
             return [item for item in everything if item.mail.tags.get(name, "").lower() == value.lower()]
@@ -136,7 +143,6 @@ class Mailboxes:
         if not item.told:
             item.told = True
             self.later(self.ways.send_delay, lambda: self._move(mailbox, item))
-            self.catch_up()
 
     def direct(self, mailbox: str, mail: Mail, *, saved: bool, copy: bool = True) -> None:
         """It goes out; `saved`: and is kept in Sent Items."""
@@ -160,8 +166,8 @@ class Mailboxes:
             tags=mail.tags if self.ways.keeps_tag else {},
             message_id=mail.message_id if self.ways.keeps_message_id else f"<{identity}@outlook.example>",
         )
-        visible = self.clock() + timedelta(seconds=self.ways.visible_delay)
-        return Item(identity, kept, self.clock(), visible, draft=False, told=True)
+        visible = self.now() + timedelta(seconds=self.ways.visible_delay)
+        return Item(identity, kept, self.now(), visible, draft=False, told=True)
 
     def _new_id(self) -> str:
         """Like Graph's: base64url with padding, so that it must be quoted in a path."""

@@ -11,6 +11,7 @@ from gateway.errors import ClaimLost, Outcome, Reason, TransportError
 from gateway.message import NotFound, Receipt, Status
 from gateway.transports.graph import Graph
 from gateway.transports.graph_client import Account
+from gateway.transports.graph_payload import Options
 from gateway.transports.identity import Identity
 from tests.factories import NOW, make_attachment, make_message
 from tests.servers.graph import FakeGraph
@@ -315,3 +316,15 @@ async def test_a_message_goes_on_in_the_mode_it_began_in(draft: GraphWay, direct
         await Graph(direct.account(), draft.graph.options).reconcile(message, by_itself)
     await changed.close()
     assert (isinstance(found, Receipt), parked.value.permanent) == (True, True)
+
+
+@pytest.mark.parametrize("fault", ["400", "403"])
+async def test_a_refusal_of_what_was_sent_again_is_no_failure(direct: GraphWay, fault: str) -> None:
+    """`on_unknown: resend`: the first one may be in somebody's inbox, so it must not be told to have failed."""
+    graph = Graph(direct.graph.account, Options(mode="direct", on_unknown="resend"))
+    message, fence = make_message(), MemoryFence()
+    direct.fake.faults["send-mail"].extend(["accept-then-503", fault])
+    await failure(graph, message, fence=fence)
+    assert await graph.reconcile(message, fence) == NotFound()
+    error = await failure(graph, message, 2, fence)
+    assert meaning(error) == (MAYBE, Reason.UNKNOWN_OUTCOME, True)

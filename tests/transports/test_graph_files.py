@@ -10,6 +10,7 @@ from gateway.errors import Outcome, Reason
 from gateway.message import Attachment
 from gateway.transports.graph_files import PIECE
 from tests.factories import make_attachment, make_message
+from tests.servers.graph import Reply
 from tests.transports.conftest import failure
 from tests.transports.graph_way import GraphWay
 from tests.transports.ways import MemoryFence
@@ -125,6 +126,16 @@ async def test_a_session_that_does_not_go_on_ends_the_try(draft: GraphWay, answe
     draft.fake.faults["put"].append(answer)
     error = await failure(draft.graph, make_message(attachments=files(2 * PIECE)))
     assert (error.outcome, error.permanent, len(draft.fake.calls("put"))) == (Outcome.NO, False, 1)
+
+
+async def test_a_session_that_wants_the_same_again_ends_the_try(
+    draft: GraphWay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forwards only."""
+    monkeypatch.setattr(draft.fake, "_put", lambda _: Reply(200, {"nextExpectedRanges": ["0-"]}))
+    draft.graph.deadline = 1.0
+    error = await failure(draft.graph, make_message(attachments=files(2 * PIECE)))
+    assert (error.outcome, error.reason, len(draft.fake.calls("put"))) == (Outcome.NO, Reason.PROVIDER_ERROR, 1)
 
 
 async def test_a_mail_that_is_larger_than_the_mailbox_allows_fails(draft: GraphWay) -> None:

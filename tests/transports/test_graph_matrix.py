@@ -52,24 +52,25 @@ def switches() -> Iterator[Behaviour]:
             yield Behaviour(second=second, id_changes=id_changes, send_delay=stays, visible_delay=hides)
 
 
-async def cell(way: GraphWay, line: Line, operation: str, fault: str, behaviour: Behaviour) -> tuple[Status, int]:
-    """How one message ends that meets this fault, and how often it went out."""
+async def cell(way: GraphWay, line: Line, faults: dict[str, str], behaviour: Behaviour) -> tuple[Status, int]:
+    """How one message ends that meets these faults, one for each operation, and how often it went out."""
     way.fake.boxes.ways = behaviour
     way.fake.faults.clear()
-    way.fake.faults[operation].append(fault)
-    message = make_message(subject=f"{operation} {fault} {way.clock()}", created=way.clock(), transport="graph")
+    for operation, fault in faults.items():
+        way.fake.faults[operation].append(fault)
+    message = make_message(subject=f"{faults} {way.clock()}", created=way.clock(), transport="graph")
     await line.accept(message)
     status = await line.end(message, line.worker(way.graph))
     way.clock.pass_by(1000)
     return status, sum(1 for one in way.fake.sent if one.mail.subject == message.subject)
 
 
-async def row(folder: Path, operation: str, fault: str, **options: Any) -> dict[str, tuple[Status, int]]:
-    """One fault under every switch, on one fake and in one ledger."""
+async def row(folder: Path, faults: dict[str, str], **options: Any) -> dict[str, tuple[Status, int]]:
+    """The same faults under every switch, on one fake and in one ledger."""
     async with graph_way(**options) as way, line(folder, way.clock) as workers:
-        way.graph.deadline = 0.15 if "hang" in fault else 30.0
+        way.graph.deadline = 0.15 if "hang" in str(faults) else 30.0
         return {
-            str(behaviour): await cell(way, workers, operation, fault, behaviour)
+            str(behaviour): await cell(way, workers, faults, behaviour)
             for behaviour in switches()
             if options.get("mode") == "draft" or behaviour.second == "404"
         }
@@ -81,7 +82,15 @@ async def test_by_draft_every_mail_goes_out_once_and_is_known_as_sent(
     tmp_path: Path, operation: str, fault: str
 ) -> None:
     """Whatever happens to the draft or to its sending."""
-    ended = await row(tmp_path, operation, fault, mode="draft")
+    ended = await row(tmp_path, {operation: fault}, mode="draft")
+    assert dict.fromkeys(ended, (Status.SENT, 1)) == ended
+
+
+@pytest.mark.parametrize("fault", ["503", "accept-then-503", "accept-then-drop", "late:100", "429"])
+async def test_a_draft_that_was_lost_and_found_goes_out_once_too(tmp_path: Path, fault: str) -> None:
+    """One fault when it is made, another when it is sent, a third when it is looked for."""
+    faults = {"create": "accept-then-drop", "send": fault, "search": "429:5"}
+    ended = await row(tmp_path, faults, mode="draft")
     assert dict.fromkeys(ended, (Status.SENT, 1)) == ended
 
 
@@ -90,7 +99,7 @@ async def test_a_direct_submission_whose_answer_is_lost_ends_unknown_and_is_neve
     tmp_path: Path, fault: str
 ) -> None:
     """It went out, or it did not; a person decides."""
-    ended = await row(tmp_path, "send-mail", fault, mode="direct")
+    ended = await row(tmp_path, {"send-mail": fault}, mode="direct")
     went = 1 if fault.startswith(("accept", "late")) else 0
     assert dict.fromkeys(ended, (Status.UNKNOWN, went)) == ended
 
@@ -98,14 +107,14 @@ async def test_a_direct_submission_whose_answer_is_lost_ends_unknown_and_is_neve
 @pytest.mark.parametrize("fault", [*REFUSED, *TAKEN])
 async def test_a_direct_submission_that_was_refused_for_now_goes_out_once(tmp_path: Path, fault: str) -> None:
     """Also when the yes comes with a wish to wait, which other clients take for a no."""
-    ended = await row(tmp_path, "send-mail", fault, mode="direct")
+    ended = await row(tmp_path, {"send-mail": fault}, mode="direct")
     assert dict.fromkeys(ended, (Status.SENT, 1)) == ended
 
 
 @pytest.mark.parametrize("fault", LOST)
 async def test_who_prefers_twice_to_never_gets_that(tmp_path: Path, fault: str) -> None:
     """`on_unknown: resend`: once where the first did not count, else twice."""
-    ended = await row(tmp_path, "send-mail", fault, mode="direct", on_unknown="resend")
+    ended = await row(tmp_path, {"send-mail": fault}, mode="direct", on_unknown="resend")
     went = 2 if fault.startswith(("accept", "late")) else 1
     assert dict.fromkeys(ended, (Status.SENT, went)) == ended
 
@@ -125,7 +134,7 @@ async def test_resending_ends_too(tmp_path: Path, fault: str) -> None:
 @pytest.mark.parametrize(("mode", "operation"), [("draft", "create"), ("draft", "send"), ("direct", "send-mail")])
 async def test_what_graph_refuses_for_good_fails_visibly(tmp_path: Path, mode: str, operation: str, fault: str) -> None:
     """And leaves no draft behind; only a draft that seems to be gone is looked for first."""
-    ended = await row(tmp_path, operation, fault, mode=mode)
+    ended = await row(tmp_path, {operation: fault}, mode=mode)
     expected = (Status.SENT, 1) if (operation, fault) == ("send", "404") else (Status.FAILED, 0)
     assert dict.fromkeys(ended, expected) == ended
 
@@ -152,7 +161,7 @@ async def test_a_copy_that_can_be_told_by_nothing_ends_unknown(tmp_path: Path) -
     """Exchange might keep neither tag nor Message-ID on the sent copy: the window that is said of in the documents."""
     async with graph_way(mode="draft") as way, line(tmp_path, way.clock) as workers:
         blind = Behaviour(keeps_tag=False, keeps_message_id=False)
-        ended = await cell(way, workers, "send", "accept-then-503", blind)
+        ended = await cell(way, workers, {"send": "accept-then-503"}, blind)
     assert ended == (Status.UNKNOWN, 1)
 
 
@@ -161,12 +170,12 @@ async def test_one_mark_on_the_sent_copy_is_enough(tmp_path: Path, kept: str) ->
     """The tag or the Message-ID, whichever Exchange keeps."""
     behaviour = Behaviour(keeps_tag=kept == "keeps_tag", keeps_message_id=kept == "keeps_message_id")
     async with graph_way(mode="draft") as way, line(tmp_path, way.clock) as workers:
-        ended = await cell(way, workers, "send", "accept-then-503", behaviour)
+        ended = await cell(way, workers, {"send": "accept-then-503"}, behaviour)
     assert ended == (Status.SENT, 1)
 
 
 async def test_strict_drafts_are_told_to_go_once(tmp_path: Path) -> None:
     """`on_unknown: park` in draft mode: a draft that is still there after a doubt waits for a person."""
     async with graph_way(mode="draft", on_unknown="park") as way, line(tmp_path, way.clock) as workers:
-        ended = await cell(way, workers, "send", "503", Behaviour())
+        ended = await cell(way, workers, {"send": "503"}, Behaviour())
     assert (ended, len(way.fake.calls("send"))) == ((Status.UNKNOWN, 0), 1)
