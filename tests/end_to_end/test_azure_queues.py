@@ -14,9 +14,9 @@ from gateway.auth import hash_key
 from gateway.message import Status
 from tests.azurite import Azurite
 from tests.conftest import CONFIG, KEYS, Running, Start
+from tests.documents import documents
 from tests.servers.acs import KEY, FakeAcs
 from tests.servers.serve import serve
-from tests.test_reports import event
 from tests.worker.storage import Storage
 
 MAIL = {"source": "app", "to": "ops@example.com", "subject": "Backup failed", "text": "Exit code 2."}
@@ -108,6 +108,19 @@ async def test_what_cannot_be_taken_is_a_dead_letter_with_its_reason(azurite: Az
     assert b"noise" == await local.storage.read(f"payloads/named/queue=2F{dead['id']}")
 
 
+async def test_the_samples_of_the_page_are_taken(azurite: Azurite, start: Start) -> None:
+    """docs/queues.md: the notification, and the one that only names a blob."""
+    notification, blob = (block.text for block in documents()["docs/queues.md"].blocks if block.language == "json")
+    local = await begin(azurite, start)
+    await local.storage.write(json.loads(blob)["blob"], json.dumps({**MAIL, "subject": "In a blob"}).encode())
+
+    await local.put("notifications", notification)
+    await local.put("notifications", blob)
+    mails = await local.gateway.mails(2)
+
+    assert {"Backup of db-1 failed", "In a blob"} == {mail["subject"] for mail in mails}
+
+
 async def test_a_delivery_report_shows_what_became_of_the_mail(azurite: Azurite, start: Start) -> None:
     """Sent to a provider, reported on by it, and then not sent to again."""
     fake = FakeAcs()
@@ -116,7 +129,8 @@ async def test_a_delivery_report_shows_what_became_of_the_mail(azurite: Azurite,
         await local.put("notifications", {**MAIL, "source": "mailer", "to": ["zoe@example.com", "max@example.com"]})
         await local.ended(Status.SENT, "mailer")
         (operation,) = fake.operations
-        await local.put("delivery-reports", [event(recipient="zoe@example.com", messageId=operation, status="Bounced")])
+        (sample,) = (block.text for block in documents()["docs/functions-host.md"].blocks if block.language == "json")
+        await local.put("delivery-reports", sample.replace("OPERATION", operation).replace("ops@", "zoe@"))
         shown = await local.ended(Status.BOUNCED, "mailer")
 
     reported = {found["email"]: found["status"] for found in shown["messages"][0]["recipients"]}

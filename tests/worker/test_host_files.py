@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import Environment, Settings
+from tests.documents import documents
 from tests.worker import hostfile
 from tests.worker.hostfile import HostFile, HostFileError, Queues
 from tests.worker.process import ROOT
@@ -62,9 +63,8 @@ def test_alerts_can_count_every_log_line() -> None:
 
 def test_every_value_has_its_reason_in_the_documentation() -> None:
     """host.json cannot hold comments; the table has a row for each value, with the value as it is."""
-    rows = re.findall(
-        r"^\| `([\w.]+)` \| (.+?) \| .{20,} \|$", (ROOT / "docs/functions-host.md").read_text(), re.MULTILINE
-    )
+    section = documents()["docs/functions-host.md"].section("host.json, value by value")
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| .{20,} \|$", section, re.MULTILINE)
     documented = {name: "" if value == "empty" else value.strip("`") for name, value in rows}
     written = {
         name: str(value).lower() if isinstance(value, bool) else str(value)
@@ -103,6 +103,8 @@ def test_the_sample_of_the_local_settings_starts_the_gateway() -> None:
         config="gateway.yaml", store="azure", environment=Environment.LOCAL, storage="UseDevelopmentStorage=true"
     )
     assert values["FUNCTIONS_WORKER_RUNTIME"] == "python"
+    table = documents()["docs/functions-host.md"].table("On your machine, with Functions Core Tools")
+    assert values == {name: cells[0].strip("`") for name, cells in table.items()}
     ours = {field.metadata["name"] for field in Settings.__dataclass_fields__.values()}
     assert values.keys() - ours == HOST_NAMES
 
