@@ -2,17 +2,18 @@
 
 The way of one notification, as the modules stand:
 
-    api.py          a request comes in; auth.py asks who sends it
+    api.py          a request comes in; auth.py asks who sends it; queues.py takes what comes by queue
     sources/        its payload becomes a Notification            (SOCKET 1: one module per kind)
     pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,
     stores/         the store makes them durable                  (SOCKET 3: sqlite, azure) - and only now 202
     delivery.py     claim; pacing.py says whose turn it is, suppressions.py who gets no mail; send, settle; retry.py
                     decides what follows a failure, ways.py who else may send
     transports/     the provider gets it                          (SOCKET 2: acs, graph, capture)
-                    sweep(): whatever is due and has no doorbell is rung again
+    reports.py      what it says of each recipient later goes to the ledger
+    upkeep.py       sweep: whatever is due and has no doorbell is rung again
 
 Values travel forward only: payload → Notification → Message → Receipt → ledger. wiring.py is the one place that knows
-all parts; host.py runs them on one machine, function_app.py and asgi.py on Azure Functions.
+all parts; host.py and listener.py run them on one machine, function_app.py, asgi.py and triggers.py on Azure Functions.
 """
 
 __version__ = "0.1.0"
