@@ -17,7 +17,6 @@ from gateway.errors import Reason, Rejected
 from gateway.ledger import Amendment, Entry, Event, MessageState, Store
 from gateway.message import Priority, Status
 from gateway.telemetry import log
-from gateway.ways import SINCE
 
 REPLAYABLE = frozenset({Status.FAILED, Status.BOUNCED, Status.SUPPRESSED, Status.UNKNOWN, Status.CANCELLED})
 """Where a message has ended without arriving, as far as anybody knows."""
@@ -68,6 +67,8 @@ class Operators:
         old key would answer with the old end. Where nobody knows, it keeps its key, so that a provider that remembers
         it does not send twice.
         """
+        from gateway.ways import SINCE  # with all that delivers, which only a replay needs here
+
         if _partly_arrived(state) and not named:
             raise _twice(state)
         at = self.clock()
