@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.delivery import Delivery
     from gateway.pipeline import Line
+    from gateway.rendering import Renderer
     from gateway.stores.azure import AzureStore
     from gateway.transports.graph_client import Account
 
@@ -91,20 +92,25 @@ def load(settings: Settings, environ: Mapping[str, str]) -> Config:
 
 def check(settings: Settings, environ: Mapping[str, str]) -> Config:
     """The configuration and its looks; ConfigurationError has every mistake of both."""
+    return _checked(settings, environ)[0]
+
+
+def _checked(settings: Settings, environ: Mapping[str, str]) -> tuple[Config, Renderer]:
+    """With its templates compiled: doing that a second time would be felt at a cold start."""
     from gateway.rendering import Renderer
 
     config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
-    if problems := [*Renderer(config).problems(), *_unusable(settings, config)]:
+    renderer = Renderer(config)
+    if problems := [*renderer.problems(), *_unusable(settings, config)]:
         raise ConfigurationError(problems)
-    return config
+    return config, renderer
 
 
-def _line(settings: Settings, config: Config, store: Store) -> Line:
+def _line(settings: Settings, config: Config, renderer: Renderer, store: Store) -> Line:
     from gateway.pipeline import Line
-    from gateway.rendering import Renderer
     from gateway.routing import Router
 
-    return Line(config, store, Router(config), Renderer(config), production=settings.production)
+    return Line(config, store, Router(config), renderer, production=settings.production)
 
 
 def _delivery(gateway: Gateway) -> Delivery:
@@ -154,13 +160,14 @@ def _no_root(endpoint: str) -> str:
 
 async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool = True) -> Gateway:
     """Wire one gateway; unless `checked`, mistakes in templates and looks show when something is accepted."""
-    config = check(settings, environ) if checked else load(settings, environ)
+    whole = _checked(settings, environ) if checked else None
+    config = whole[0] if whole else load(settings, environ)
     for warning in configfile.warnings(config):
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
 
     def make_line() -> Line:
-        return _line(settings, config if checked else check(settings, environ), store)
+        return _line(settings, *(whole or _checked(settings, environ)), store)
 
     return Gateway(settings, config, store, Suppressions(store), {}, make_line)
 
