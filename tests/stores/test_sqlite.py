@@ -187,7 +187,7 @@ async def test_purged_contents_leave_the_file(store: SqliteStore, kind: str) -> 
         (sqlite_later.BY_OPERATION, ("a",), "messages_operation"),
         (sqlite_later.BY_SUPERSEDED, ("a",), "sqlite_autoindex_superseded_1"),
         (sqlite_later.REPORT, tuple(range(7)), "PRIMARY KEY"),
-        (sqlite_later.AMEND, tuple(range(10)), "PRIMARY KEY"),
+        (sqlite_later.AMEND, tuple(range(11)), "PRIMARY KEY"),
         (sqlite_purge.OLD_BODIES, (1, 1), "messages_ended"),
         (sqlite_purge.OLD_NOTIFICATIONS, (1, 1, 1), "notifications_created"),
         (sqlite_purge.OLD_CAPTURED, (1, 1), "captured_at"),
