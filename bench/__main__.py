@@ -1,7 +1,8 @@
 """Every figure: no argument or one benchmark's name comes in, headings and tables go out (`make bench`).
 
 A benchmark is a module of this folder with a `main` or a `run` that needs no argument; the first line of its docstring
-is its heading. Each has a process of its own, since some pin themselves to a core.
+is its heading. It is called as its module unless NAMES says otherwise. Each has a process of its own, since some pin
+themselves to a core.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from importlib import import_module
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+NAMES = {"sending_graph": "graph"}
+"""Names that are shorter than the module's."""
 
 
 def benchmarks() -> dict[str, Callable[[], object]]:
-    """Every benchmark by its module's name."""
-    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
-    found = {name: _entry(name) for name in names}
+    """Every benchmark by its name."""
+    modules = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    found = {NAMES.get(module, module): _entry(module) for module in modules}
     return {name: entry for name, entry in found.items() if entry}
 
 
@@ -44,15 +47,15 @@ def main() -> int:
     if options.name:
         found[options.name]()
         return 0
-    failed = [name for name in found if not _alone(name, "--full" if options.full else "")]
+    failed = [name for name, entry in found.items() if not _alone(name, entry, "--full" if options.full else "")]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _alone(name: str, size: str) -> bool:
+def _alone(name: str, entry: Callable[[], object], size: str) -> bool:
     """Run one in a process of its own, below its heading; whether it ended well."""
-    heading = (import_module(f"bench.{name}").__doc__ or name).partition("\n")[0]
+    heading = (sys.modules[entry.__module__].__doc__ or name).partition("\n")[0]
     print(f"\n{name}\n{'=' * len(name)}\n{heading}\n", flush=True)
     command = [sys.executable, "-m", "bench", name, size]
     return subprocess.run([word for word in command if word], check=False).returncode == 0
