@@ -4,6 +4,7 @@
 #   Chromium       the browser tests          apt, as root
 #   Alertmanager   the real alerts            apt's package, unpacked into .tools: no service is set up or started
 #   Azurite        storage on this machine    npm, into .tools
+#   checkov        the policy scan            pip, into .tools; only with CI=true, since it weighs 270 MB
 #
 # Costs nothing when all is there. A tool that cannot be installed is named with what its absence means, and the tests
 # that need it skip; with CI=true it is an error. tests/tools.py looks in the same places.
@@ -11,6 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 AZURITE=3.35.0
+CHECKOV=3.3.30
 TOOLS=.tools
 missing=0
 
@@ -70,9 +72,19 @@ need_azurite() {
     [ -e $TOOLS/azurite/node_modules/.bin/azurite ] || absent Azurite "the Azure storage tests" "npm is needed (Node.js 20)"
 }
 
+need_checkov() {
+    [ "${CI:-}" = true ] || return
+    [ -x $TOOLS/checkov/bin/checkov ] && return
+    say "installing checkov $CHECKOV"
+    "${PYTHON:-python3}" -m venv $TOOLS/checkov &&
+        timeout 600 $TOOLS/checkov/bin/pip install --quiet --disable-pip-version-check checkov==$CHECKOV >/dev/null 2>&1
+    [ -x $TOOLS/checkov/bin/checkov ] || absent checkov "the policy scan" "pip install checkov==$CHECKOV"
+}
+
 need_chromium
 need_alertmanager
 need_azurite
+need_checkov
 
 if [ $missing = 1 ] && [ "${CI:-}" = true ]; then
     say "CI=true: every tool must be there"
