@@ -1,6 +1,7 @@
 """A policy scan: every resource of two combinations comes in, checkov's findings are those that are explained here.
 
-checkov weighs 270 MB, so only CI installs it unasked: `CI=true tests/install-tools.sh` puts it into `.tools`. What it asks for that matters here is in the rules too, which need the Bicep CLI only.
+checkov weighs 270 MB, so only CI installs it unasked: `CI=true tests/install-tools.sh` puts it into `.tools`. What it
+asks for that matters here is in the rules too, which need the Bicep CLI only.
 """
 
 from __future__ import annotations
