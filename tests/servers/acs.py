@@ -26,6 +26,7 @@ from tests.servers.acs_contract import (
     check_message,
     checked_message_id,
 )
+from tests.servers.acs_events import texts
 from tests.servers.acs_faults import Fault, fault
 from tests.servers.serve import Receive, Scope, Send
 from tests.servers.wire import Request, answer, drop, gone, read
@@ -113,7 +114,7 @@ class FakeAcs:
         """One request."""
         assert scope["type"] == "http"
         request = await read(scope, receive)
-        if request.path in ("/_control", "/_sent"):
+        if request.path in ("/_control", "/_sent", "/_events"):
             await answer(send, 200, self._by_hand(request))
             return
         self.requests.append(request)
@@ -215,7 +216,9 @@ class FakeAcs:
     # ---------------------------------------------------------------------------------------------------- by hand
 
     def _by_hand(self, request: Request) -> Any:
-        """POST /_control sets attributes and quotas, GET /_sent shows the log."""
+        """POST /_control sets attributes and quotas, GET /_sent shows the log, GET /_events what Event Grid says."""
+        if request.path == "/_events":
+            return texts(self.sent)
         if request.path == "/_sent":
             return [sent._asdict() for sent in self.sent]
         wishes = json.loads(request.body)
