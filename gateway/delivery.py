@@ -238,6 +238,7 @@ class Delivery:
             reason=settlement.reason,
             code=code,
             due=settlement.due,
+            operation=leaving.message.operation_id,
             seconds=max(0.0, round((self.clock() - claimed).total_seconds(), 3)),
         )
 

@@ -20,7 +20,7 @@ PAGE = documents()["docs/observability.md"]
 QUERIES = [block for block in PAGE.blocks if block.language == "kql"]
 FILTERS = [block for block in PAGE.blocks if block.text.startswith("jq ")]
 SAMPLE = next(json.loads(block.text) for block in PAGE.blocks if block.language == "json")
-DELIVERY = {"notification", "message", "source", "sender", "transport", "attempt", "seconds"}
+DELIVERY = {"notification", "message", "source", "sender", "transport", "attempt", "operation", "seconds"}
 
 
 def test_every_event_is_in_the_table_and_nothing_else() -> None:
