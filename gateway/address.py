@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 class Model(BaseModel):
     """A frozen value: unknown fields are refused, nobody mutates what it was given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Most processes use a third of the models; what a model costs is paid at its first use.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # RFC 5321 dot-string local part and LDH domain. Quoted local parts, comments and groups are refused on purpose: no
