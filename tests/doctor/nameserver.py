@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Literal, cast
 
 import dns.flags
 import dns.message
@@ -27,9 +27,8 @@ class NameServer(asyncio.DatagramProtocol):
         self.trouble = trouble
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the socket."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        """Keep the socket; until Python 3.12 its class is no DatagramTransport by name."""
+        self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """One question."""
