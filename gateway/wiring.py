@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,37 +44,28 @@ class Gateway:
     suppressions: Suppressions
     transports: dict[tuple[str, str, str], Transport]
     make_line: Callable[[], Line]
-    _delivery: list[Delivery] = field(default_factory=list)
-    _line: list[Line] = field(default_factory=list)
-    _app: list[ASGIApp] = field(default_factory=list)
 
     @property
     def upkeep(self) -> Upkeep:
         """What has to be done now and then."""
         return Upkeep(self.store, self.config.retention)
 
-    @property
+    @cached_property
     def delivery(self) -> Delivery:
         """What answers doorbells."""
-        if not self._delivery:
-            self._delivery.append(_delivery(self))
-        return self._delivery[0]
+        return _delivery(self)
 
-    @property
+    @cached_property
     def line(self) -> Line:
         """What accepts; ConfigurationError when a template or a look cannot be used."""
-        if not self._line:
-            self._line.append(self.make_line())
-        return self._line[0]
+        return self.make_line()
 
-    @property
+    @cached_property
     def app(self) -> ASGIApp:
         """The ASGI application."""
-        if not self._app:
-            from gateway import api
+        from gateway import api
 
-            self._app.append(api.build(self.settings, self.config, self.store, self.line, self.suppressions))
-        return self._app[0]
+        return api.build(self.settings, self.config, self.store, self.line, self.suppressions)
 
     async def close(self) -> None:
         """Let go of everything, transports first."""
