@@ -15,6 +15,11 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
+def folded(email: str) -> str:
+    """The form an address is compared and kept by: providers change its case."""
+    return email.strip().lower()
+
+
 # RFC 5321 dot-string local part and LDH domain. Quoted local parts, comments and groups are refused on purpose: no
 # notification needs them and every one of them has been used to smuggle a second recipient.
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"

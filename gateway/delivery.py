@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway import retry
+from gateway.address import folded
 from gateway.clock import wall_clock
 from gateway.errors import ClaimLost, Outcome, Reason, StoreUnavailable, TransportError
 from gateway.ledger import Report, Settlement, Store
 from gateway.message import DEADLINES, NotFound, Receipt, Status, Transport
 from gateway.pacing import Pacer, Permit
-from gateway.suppressions import Suppressions, folded
+from gateway.suppressions import Suppressions
 from gateway.telemetry import ERROR, WARNING, log
 from gateway.ways import LEFT_OUT, TRIED, VIA, Leaving, Way
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
-from gateway.address import Address
+from gateway.address import Address, folded
 from gateway.ledger import Claim, MessageState, RecipientState, Report, Settlement
 from gateway.message import WORST_FIRST, Status
 
@@ -35,11 +35,6 @@ _HEARD: TypeAdapter[dict[str, tuple[RecipientState, ...]]] = TypeAdapter(dict[st
 def reported_on(transport: str) -> bool:
     """Whether a provider may report on what this transport sends, so that its operation ids must be found again."""
     return transport != "capture"
-
-
-def folded(email: str) -> str:
-    """An address as reports are kept by: providers change its case."""
-    return email.strip().lower()
 
 
 def loaded(text: str | bytes) -> Heard:

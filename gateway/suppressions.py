@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import AwareDatetime, ValidationError
 
-from gateway.address import Model
+from gateway.address import Model, folded
 from gateway.ledger import Report, Value
 from gateway.message import Status
 
@@ -91,11 +91,6 @@ def _marks(value: bytes) -> set[bytes] | None:
 
 def _joined(marks: set[bytes]) -> bytes:
     return b"".join(sorted(marks)) if len(marks) <= MOST else EVERYBODY
-
-
-def folded(address: str) -> str:
-    """The form an address is listed under."""
-    return address.strip().lower()
 
 
 @dataclass

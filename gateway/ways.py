@@ -11,14 +11,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gateway.address import Address
+from gateway.address import Address, folded
 from gateway.config import Config, Sender, acs_host
 from gateway.errors import ClaimLost
 from gateway.ledger import Claim, Store
 from gateway.message import Message, Priority
 from gateway.pacing import Account, account
 from gateway.pacing.quota import Turn
-from gateway.suppressions import folded
 
 VIA = "via"
 """The fact that names the fallback a message goes by."""

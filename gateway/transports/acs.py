@@ -33,7 +33,7 @@ from gateway.clock import wall_clock
 from gateway.errors import Outcome, Reason, TransportError
 from gateway.message import DEADLINES, Fence, Message, NotFound, Receipt, Status
 from gateway.transports.acs_payload import payload
-from gateway.transports.answers import code, retry_after
+from gateway.transports.answers import code, origin, retry_after, value_of
 
 if TYPE_CHECKING:
     from azure.communication.email.aio import EmailClient
@@ -48,7 +48,6 @@ RECIPIENTS = 50
 """To, cc and bcc together (service-limits.md)."""
 
 _NOT_SENT = frozenset({"failed", "canceled"})
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class _Answer(NamedTuple):
@@ -182,7 +181,7 @@ class Acs:
         except Exception as error:
             raise _maybe(Reason.BUG, f"an error of ours ({type(error).__name__})") from error
         wait = retry_after(response.headers, self._clock()) if status >= 400 else None
-        return _Answer(status, _json(content), wait)
+        return _Answer(status, value_of(content), wait)
 
     def _client(self) -> EmailClient:
         """This event loop's client, made at its first call."""
@@ -211,8 +210,7 @@ def _endpoint(text: str) -> str:
     parts = urlsplit(text if "://" in text else f"https://{text}")
     if not parts.hostname:
         raise ValueError("the endpoint must be https://NAME.communication.azure.com")
-    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    return f"{'http' if plain else 'https'}://{parts.netloc}"
+    return origin(parts)
 
 
 def _checked_key(key: str) -> str:
@@ -236,13 +234,6 @@ def _body(message: Message) -> str:
     if len(body) > LARGEST:
         raise _limit("ACS takes at most 10 MB in one request, attachments in base64 included")
     return body
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _receipt(answer: _Answer, message: Message) -> Receipt:

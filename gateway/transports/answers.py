@@ -1,14 +1,17 @@
-"""What every provider's answer has: headers and body come in, seconds to wait and the provider's code go out."""
+"""What every provider's answer and address have: headers, body and URL come in, what they mean goes out."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import SplitResult
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
@@ -35,3 +38,17 @@ def code(body: Any) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     word = error.get("code") if isinstance(error, dict) else None
     return word if isinstance(word, str) and _CODE.fullmatch(word) else ""
+
+
+def value_of(content: bytes) -> Any:
+    """The body's JSON; None when it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def origin(parts: SplitResult) -> str:
+    """An endpoint's scheme and host; https unless it is a fake on this machine."""
+    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    return f"{'http' if plain else 'https'}://{parts.netloc}"

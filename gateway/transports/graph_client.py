@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from gateway.clock import wall_clock
 from gateway.errors import Outcome, Reason, TransportError
 from gateway.message import DEADLINES
-from gateway.transports.answers import code, retry_after
+from gateway.transports.answers import code, origin, retry_after, value_of
 
 if TYPE_CHECKING:
     from azure.core.pipeline import AsyncPipeline
@@ -31,7 +31,6 @@ SLOTS = 4
 WAIT = 5.0
 """Seconds to wait for one of them to end: being deferred would cost two at least, and lose the place in the row."""
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LATER = {
     "ErrorNonExistentMailBox": Reason.PROVIDER_ERROR,
     "ErrorQuotaExceeded": Reason.REFUSED,
@@ -162,7 +161,7 @@ class Account:
             raise
         except Exception as error:
             raise maybe(Reason.BUG, f"an error of ours ({type(error).__name__})") from error
-        return Answer(status, _json(read), retry_after(response.headers, self.clock()) if status >= 400 else None)
+        return Answer(status, value_of(read), retry_after(response.headers, self.clock()) if status >= 400 else None)
 
     def _now(self) -> _Held:
         """This event loop's connections, made at its first call."""
@@ -189,20 +188,12 @@ def root(endpoint: str) -> str:
     parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
     if not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError("must be Microsoft Graph's root, such as https://graph.microsoft.com")
-    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    return f"{'http' if plain else 'https'}://{parts.netloc}"
+    return origin(parts)
 
 
 def box(mailbox: str) -> str:
     """A mailbox's path."""
     return f"/users/{quote(mailbox, safe='@')}"
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
 
 
 # ---------------------------------------------------------------------------------------------- what an answer means
