@@ -164,7 +164,9 @@ class Route(Model):
     sender: str | None = None
     template: str | None = None
     language: Literal["en", "de"] | None = None
-    priority: Priority | None = None
+    priority: Priority | None = Field(
+        None, description="high for firing alerts of severity critical or error, else normal; see docs"
+    )
     group: Group | None = None
     continue_: bool = Field(
         default=False, alias="continue", description="go on to the next route after this one matched"

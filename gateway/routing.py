@@ -15,13 +15,14 @@ from gateway.address import Address
 from gateway.config import Config, Route, Source
 from gateway.errors import Rejected
 from gateway.message import Priority, Target
-from gateway.notification import Envelope, Notification
+from gateway.notification import Envelope, Notification, Severity, State
 
 __all__ = ["Router", "Target"]
 
 _Test = Callable[[Notification], bool]
 _Read = Callable[[Notification], Iterable[str]]
 _NOBODY_NAMED = Envelope()
+_URGENT = {Severity.CRITICAL, Severity.ERROR}
 
 
 class Router:
@@ -40,7 +41,7 @@ class Router:
         for rule in compiled.rules:
             if all(test(notification) for test in rule.tests):
                 # A caller's own recipients get one mail, however many routes go on to the next one.
-                target = rule.target(named if not targets else _without_recipients(named))
+                target = rule.target(notification, named if not targets else _without_recipients(named))
                 if target.to:
                     targets.append(target)
                 if not rule.goes_on:
@@ -66,10 +67,11 @@ class _Rule:
     cc: tuple[Address, ...]
     look: str | None
     language: str
-    priority: Priority
+    priority: Priority | None
+    speaks_of_state: bool
     goes_on: bool
 
-    def target(self, named: Envelope) -> Target:
+    def target(self, notification: Notification, named: Envelope) -> Target:
         """This route for a caller who named these; copies that the configuration wants are always made."""
         to, cc, bcc = _each_once(named.to or self.to, named.cc + self.cc, named.bcc)
         return Target(
@@ -80,8 +82,15 @@ class _Rule:
             bcc=bcc,
             look=named.template or self.look,
             language=self.language,
-            priority=named.priority or self.priority,
+            priority=named.priority or self._priority_of(notification),
         )
+
+    def _priority_of(self, notification: Notification) -> Priority:
+        """What the route says, for what is over only where it matches on the state; else grave alerts are urgent."""
+        if notification.state is State.RESOLVED and not self.speaks_of_state:
+            return Priority.NORMAL
+        firing = notification.state is State.FIRING and notification.severity in _URGENT
+        return self.priority or (Priority.HIGH if firing else Priority.NORMAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,8 @@ def _rule(number: int, route: Route, source: Source, config: Config) -> _Rule:
         cc=config.addresses(route.cc or source.cc),
         look=route.template or source.template,
         language=route.language or source.language,
-        priority=route.priority or Priority.NORMAL,
+        priority=route.priority,
+        speaks_of_state="state" in route.match,
         goes_on=route.continue_,
     )
 

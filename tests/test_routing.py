@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from gateway import sources
 from gateway.address import Address, Addresses
 from gateway.config import Config
 from gateway.errors import Rejected
@@ -220,6 +221,60 @@ def test_a_callers_template_and_priority_win() -> None:
     [target] = crm.targets("it", native(to="a@x.com", template="welcome", priority="high"))
 
     assert (target.look, target.priority) == ("welcome", Priority.HIGH)
+
+
+@pytest.mark.parametrize(
+    ("route", "state", "severity", "expected"),
+    [
+        ({}, "firing", "critical", Priority.HIGH),
+        ({}, "firing", "error", Priority.HIGH),
+        ({}, "firing", "warning", Priority.NORMAL),
+        ({}, "firing", "info", Priority.NORMAL),
+        ({}, "acknowledged", "critical", Priority.NORMAL),
+        ({}, "info", "critical", Priority.NORMAL),
+        ({}, "resolved", "critical", Priority.NORMAL),
+        ({"priority": "normal"}, "firing", "critical", Priority.NORMAL),
+        ({"priority": "high"}, "firing", "info", Priority.HIGH),
+        ({"priority": "high"}, "info", "info", Priority.HIGH),
+        ({"priority": "high"}, "resolved", "critical", Priority.NORMAL),
+        ({"priority": "high", "match": {"severity": "critical"}}, "resolved", "critical", Priority.NORMAL),
+        ({"priority": "high", "match": {"state": "resolved"}}, "resolved", "info", Priority.HIGH),
+        ({"priority": "high", "match": {"state": ["firing", "resolved"]}}, "resolved", "critical", Priority.HIGH),
+        ({"priority": "high", "match": {"state": "/./"}}, "resolved", "warning", Priority.HIGH),
+        ({"match": {"state": "resolved"}}, "resolved", "critical", Priority.NORMAL),
+    ],
+)
+def test_a_firing_alert_that_is_grave_is_urgent_and_what_is_over_only_where_a_route_for_it_says_so(
+    route: dict[str, Any], state: str, severity: str, expected: Priority
+) -> None:
+    """The route's word goes before severity and state, except for `resolved`, which it must name."""
+    notification = alert(state=state, severity=severity)
+
+    targets = router(to=["a@contoso.com"], routes=[route, {}]).targets("it", notification)
+
+    assert [target.priority for target in targets] == [expected]
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("priority", list(Priority))
+def test_a_callers_own_priority_counts_whatever_the_state(state: State, priority: Priority) -> None:
+    """Neither route nor severity changes it."""
+    notification = native(to="a@x.com", priority=priority).model_copy(
+        update={"state": state, "severity": Severity.CRITICAL}
+    )
+
+    [target] = router(kind="native", allow=["*"], routes=[{"priority": "high"}]).targets("it", notification)
+
+    assert target.priority == priority
+
+
+def test_an_alert_that_nobody_understood_is_not_urgent() -> None:
+    """Whatever words stand in it: nobody knows that it is firing."""
+    [notification] = sources.read("alertmanager", b'{"severity": "critical", "state": "firing"}', {}, "it")
+
+    [target] = router(to=["a@contoso.com"]).targets("it", notification)
+
+    assert (notification.unmapped, target.priority) == (True, Priority.NORMAL)
 
 
 def test_a_callers_recipients_get_one_mail_however_many_routes_match() -> None:
