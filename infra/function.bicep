@@ -23,6 +23,10 @@ param settings { *: string }
 @description('App setting: name of the secret in the vault.')
 param vaultSettings { *: string }
 
+// A body of 10 MiB costs the host about 120 MB for as long as it is under way: docs/functions-host.md has the sums.
+var requestsThatFit = { '512': 2, '2048': 8, '4096': 16 }
+var requestsAtOnce = min(httpConcurrency, requestsThatFit[string(instanceMemoryMB)])
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = { name: identityName }
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = { name: vaultName }
@@ -67,7 +71,7 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
         // Without it Python gets 1, and a storm of requests one instance each.
-        triggers: { http: { perInstanceConcurrency: httpConcurrency } }
+        triggers: { http: { perInstanceConcurrency: requestsAtOnce } }
       }
     }
     siteConfig: { minTlsVersion: '1.2', http20Enabled: true }
@@ -84,12 +88,16 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
       AZURE_AUTHORITY_HOST: environment().authentication.loginEndpoint
       AZURE_CLIENT_ID: identity.properties.clientId
       AZURE_TENANT_ID: subscription().tenantId
+      // host.json's extensions.http.maxConcurrentRequests: what is above waits in the host before its body is read.
+      AzureFunctionsJobHost__extensions__http__maxConcurrentRequests: string(requestsAtOnce)
       AzureWebJobsStorage__accountName: storageName
       AzureWebJobsStorage__blobServiceUri: 'https://${storageName}.blob.${suffix}'
       AzureWebJobsStorage__queueServiceUri: 'https://${storageName}.queue.${suffix}'
       AzureWebJobsStorage__tableServiceUri: 'https://${storageName}.table.${suffix}'
       AzureWebJobsStorage__credential: 'managedidentity'
       AzureWebJobsStorage__clientId: identity.properties.clientId
+      // 12 MiB, a little above the gateway's own 10 MiB. The host's own limit is 100 MiB, and it reads all of them.
+      FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(12 * 1024 * 1024)
       GRAPH_ENDPOINT: cloud(environment().name).graph
     }
   }

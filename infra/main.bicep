@@ -73,7 +73,7 @@ param settings { *: string } = {}
 param vaultSettings { *: string } = {}
 
 @allowed([512, 2048, 4096])
-@description('Memory of one instance in MB.')
+@description('Memory of one instance in MB. What fits into each size is in docs/functions-host.md, "What fits into an instance": 512 is for small mail only.')
 param instanceMemoryMB int = 2048
 
 @minValue(1)
@@ -83,7 +83,7 @@ param maximumInstanceCount int = 40
 
 @minValue(1)
 @maxValue(1000)
-@description('HTTP requests that one instance takes at once. Azure\'s own default for Python is 1; this app is asynchronous.')
+@description('HTTP requests that one instance takes at once, at most: never more than 2 with 512 MB, 8 with 2048 MB, 16 with 4096 MB, so that large bodies fit. Azure\'s own default for Python is 1; this app is asynchronous.')
 param httpConcurrency int = 16
 
 @minValue(0)

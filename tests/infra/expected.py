@@ -18,8 +18,16 @@ OTHERWISE = {
 }
 """What settings.py reads and the app must not be given, with the reason."""
 
-HOST = {"APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"}
+HOST = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "AzureFunctionsJobHost__extensions__http__maxConcurrentRequests",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
+}
 """What only the Functions host reads."""
+
+REQUESTS_THAT_FIT = {512: 2, 2048: 8, 4096: 16}
+"""By an instance's memory in MB, with the largest bodies: the table of docs/functions-host.md."""
 
 MAIL = {"ACS_ENDPOINT", "MAIL_DOMAIN"}
 """Only where there is a mail service; MAIL_DOMAIN is for gateway.yaml, which writes `DoNotReply@${env:MAIL_DOMAIN}`."""

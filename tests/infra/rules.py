@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gateway.web import BODY_LIMIT
 from tests.infra import expected
 from tests.infra.bicep import ROOT, TENANT, Deployment, Json
 
@@ -59,6 +60,17 @@ def last(resource: Json) -> str:
 def app_settings(deployment: Deployment) -> dict[str, str]:
     """What the app is given."""
     return dict(deployment.one("Microsoft.Web/sites/config")["properties"])
+
+
+def numbers(deployment: Deployment) -> dict[str, int]:
+    """The parameters that are whole numbers."""
+    return {name: int(value) for name, value in re.findall(r"(\w+) = (\d+)$", deployment.parameters, re.MULTILINE)}
+
+
+def requests_at_once(deployment: Deployment) -> int:
+    """As many as were asked for, and no more than an instance has room for."""
+    given = numbers(deployment)
+    return min(given.get("httpConcurrency", 16), expected.REQUESTS_THAT_FIT[given.get("instanceMemoryMB", 2048)])
 
 
 # ---------------------------------------------------------------------------------------------------------- app
@@ -122,7 +134,7 @@ def the_app_runs_on_flex_consumption(deployment: Deployment) -> Iterator[str]:
     yield from differs("plan", {"name": "FC1", "tier": "FlexConsumption"}, plan["sku"])
     (site,) = deployment.of("Microsoft.Web/sites")
     config = site["properties"].get("functionAppConfig", {})
-    number = {name: int(value) for name, value in re.findall(r"(\w+) = (\d+)$", deployment.parameters, re.MULTILINE)}
+    number = numbers(deployment)
     ready = number.get("alwaysReadyInstances", 0)
     yield from differs(
         "scale",
@@ -130,13 +142,24 @@ def the_app_runs_on_flex_consumption(deployment: Deployment) -> Iterator[str]:
             "alwaysReady": [{"name": "http", "instanceCount": ready}] if ready else [],
             "instanceMemoryMB": number.get("instanceMemoryMB", 2048),
             "maximumInstanceCount": number.get("maximumInstanceCount", 40),
-            "triggers": {"http": {"perInstanceConcurrency": number.get("httpConcurrency", 16)}},
+            "triggers": {"http": {"perInstanceConcurrency": requests_at_once(deployment)}},
         },
         config.get("scaleAndConcurrency"),
     )
     version = (ROOT / ".python-version").read_text("utf-8").strip()
     yield from differs("runtime", {"name": "python", "version": version}, config.get("runtime"))
     yield from differs("identity", "UserAssigned", site["identity"]["type"])
+
+
+@rule
+def large_bodies_fit_into_an_instance(deployment: Deployment) -> Iterator[str]:
+    """The host refuses what is far above the gateway's own limit, and holds back what an instance has no room for."""
+    given = app_settings(deployment)
+    limit = int(given.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "0"))
+    if not BODY_LIMIT < limit <= BODY_LIMIT * 5 // 4:
+        yield f"bodies: the host takes {limit} bytes, the gateway {BODY_LIMIT}"
+    at_once = given.get("AzureFunctionsJobHost__extensions__http__maxConcurrentRequests")
+    yield from differs("requests at once", str(requests_at_once(deployment)), at_once)
 
 
 @rule

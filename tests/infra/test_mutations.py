@@ -54,10 +54,16 @@ MUTATIONS = [
     Mutation("function", "GRAPH_ENDPOINT: ", "FUNCTIONS_WORKER_RUNTIME: 'python'\n      GRAPH_ENDPOINT: "),
     Mutation(
         "function",
-        "triggers: { http: { perInstanceConcurrency: httpConcurrency } }",
-        "triggers: { http: { perInstanceConcurrency: httpConcurrency * 10 } }",
+        "triggers: { http: { perInstanceConcurrency: requestsAtOnce } }",
+        "triggers: { http: { perInstanceConcurrency: requestsAtOnce * 10 } }",
         "customer",
     ),
+    Mutation("function", "      FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(12 * 1024 * 1024)\n", ""),
+    Mutation("function", "string(12 * 1024 * 1024)", "string(100 * 1024 * 1024)"),
+    Mutation("function", "string(12 * 1024 * 1024)", "string(10 * 1024 * 1024)"),
+    Mutation("function", "maxConcurrentRequests: string(requestsAtOnce)", "maxConcurrentRequests: '16'"),
+    Mutation("function", "min(httpConcurrency, ", "max(httpConcurrency, ", "customer"),
+    Mutation("function", "'2048': 8", "'2048': 32"),
     Mutation("function", "version: '3.13'", "version: '3.12'"),
     Mutation("function", "'azd-service-name': 'api'", "'azd-service': 'api'"),
     Mutation(

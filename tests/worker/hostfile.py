@@ -39,6 +39,8 @@ class HostFile:
     route_prefix: str
     function_timeout: timedelta
     queues: Queues
+    max_concurrent_requests: int = 100
+    """The default everywhere but on Consumption plans; -1 is no limit."""
 
 
 def read(path: Path) -> HostFile:
@@ -50,10 +52,14 @@ def read(path: Path) -> HostFile:
     if not isinstance(content, dict) or content.get("version") != "2.0":
         raise HostFileError('host.json must say "version": "2.0"')
     extensions = content.get("extensions", {})
+    at_once = extensions.get("http", {}).get("maxConcurrentRequests", 100)
+    if not isinstance(at_once, int) or at_once < -1 or at_once == 0:
+        raise HostFileError(f"http.maxConcurrentRequests {at_once} is neither -1 nor 1 or more")
     return HostFile(
         route_prefix=extensions.get("http", {}).get("routePrefix", "api"),
         function_timeout=_function_timeout(content.get("functionTimeout", "00:05:00")),
         queues=_queues(extensions.get("queues", {})),
+        max_concurrent_requests=at_once,
     )
 
 

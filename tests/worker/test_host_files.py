@@ -15,6 +15,7 @@ import pytest
 
 from gateway.settings import Environment, Settings
 from tests.documents import documents
+from tests.infra.expected import REQUESTS_THAT_FIT
 from tests.worker import hostfile
 from tests.worker.hostfile import HostFile, HostFileError, Queues
 from tests.worker.process import ROOT
@@ -49,6 +50,7 @@ def test_the_host_reads_the_values_that_were_chosen() -> None:
             visibility_timeout=timedelta(seconds=30),
             max_polling_interval=timedelta(seconds=2),
         ),
+        max_concurrent_requests=REQUESTS_THAT_FIT[2048],
     )
 
     assert expected == hostfile.read(HOST)
@@ -82,6 +84,7 @@ def test_every_value_has_its_reason_in_the_documentation() -> None:
         ('{"version": "2.0", "extensions": {"queues": {"batchSize": 64}}}', "batchSize 64"),
         ('{"version": "2.0", "extensions": {"queues": {"visibilityTimeout": "30"}}}', "'30'"),
         ('{"version": "2.0", "extensions": {"queues": {"messageEncoding": "utf8"}}}', "utf8"),
+        ('{"version": "2.0", "extensions": {"http": {"maxConcurrentRequests": 0}}}', "maxConcurrentRequests 0"),
         ('{"version": "2.0", "functionTimeout": "24:00:00"}', "24:00:00"),
         ('{"version": "2.0", "functionTimeout": "00:11:00"}', "00:11:00"),
     ],
