@@ -124,18 +124,24 @@ class Views:
         )
         return web.answer({"items": [entry_json(entry) for entry in page.entries], "next": page.next})
 
-    async def live(self) -> Response:
+    async def live(self, request: Request) -> Response:
         """The process answers."""
-        return web.answer({"status": "ok", "version": __version__})
+        return web.answer({"status": "ok", **self._inside(request)})
 
-    async def ready(self) -> Response:
+    async def ready(self, request: Request) -> Response:
         """The process can accept: its configuration is sound (or we were not here) and its store answers."""
         try:
             await self.store.read("health")
         except Exception as error:  # whatever it is, the answer is "not ready"
             refusal = web.as_rejection(error)
             return web.answer({"status": "unavailable", "store": "unavailable"}, 503, refusal.headers)
-        return web.answer({"status": "ok", "store": "ok", "environment": self.settings.environment})
+        return web.answer({"status": "ok", "store": "ok", **self._inside(request)})
+
+    def _inside(self, request: Request) -> dict[str, str]:
+        """What helps an operator, and whoever looks for a version with a known hole."""
+        if not self.keyring.is_admin(web.credentials(request, web.headers_of(request))):
+            return {}
+        return {"version": __version__, "environment": self.settings.environment}
 
 
 @dataclass(frozen=True)

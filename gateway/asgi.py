@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
 
-from gateway import __version__, telemetry
+from gateway import telemetry
 from gateway.errors import ConfigurationError
 from gateway.telemetry import ERROR, log
 
@@ -246,7 +246,7 @@ def _ascii(value: bytes) -> str:
 def _unavailable(path: str, error: Exception) -> Answer:
     """The gateway could not be built: alive, but not ready, and every door says why."""
     if path == "/health/live":
-        return _json(200, {"status": "ok", "version": __version__}, "application/json")
+        return _json(200, {"status": "ok"}, "application/json")
     if not isinstance(error, ConfigurationError):
         reason = f"The gateway could not start ({type(error).__name__}); its log says why."
         return _problem(503, "not_started", f"{reason} Nothing was accepted. Send it again later.")

@@ -21,6 +21,9 @@ from gateway.sources.form import origin_of
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer'}
 """On every 401: .NET and PowerShell send their credentials only after it."""
 
+_KEY_HEADERS = ("x-api-key", "x-functions-key")
+"""The second is what clients of Azure Functions have always sent."""
+
 _PREFIX = "sha256:"
 
 
@@ -44,7 +47,7 @@ def hash_key(key: str) -> str:
 
 
 def presented(headers: Mapping[str, str], code: Iterable[str]) -> Iterator[str]:
-    """Every credential in a request: any Authorization scheme, the Basic password, x-api-key, `?code=`."""
+    """Every credential in a request: any Authorization scheme, the Basic password, a key's header, `?code=`."""
     scheme, _, credential = headers.get("authorization", "").strip().partition(" ")
     credential = credential.strip()
     if scheme.lower() == "basic":
@@ -52,8 +55,7 @@ def presented(headers: Mapping[str, str], code: Iterable[str]) -> Iterator[str]:
         yield password or user
     elif credential:
         yield credential
-    if key := headers.get("x-api-key", "").strip():
-        yield key
+    yield from (key for name in _KEY_HEADERS if (key := headers.get(name, "").strip()))
     yield from (value for value in code if value)
 
 
@@ -81,6 +83,16 @@ class Keyring:
         hashes = [hash_key(credential) for credential in credentials]
         if not _any_match(keys, hashes):
             raise self._refusal(hashes, f"a key of source {source}")
+
+    def require_known(self, source: str, credentials: Iterable[str]) -> None:
+        """Let whoever has a key of anything learn that this source is not here; others hear what a wrong key would."""
+        hashes = [hash_key(credential) for credential in credentials]
+        if not self._known(hashes):
+            raise self._refusal(hashes, f"a key of source {source}")
+
+    def is_known(self, credentials: Iterable[str]) -> bool:
+        """Whether any key of the configuration was presented."""
+        return self._known([hash_key(credential) for credential in credentials])
 
     def native(self, credentials: Iterable[str]) -> str:
         """The native source whose key was presented."""
@@ -110,9 +122,11 @@ class Keyring:
             raise self._refusal(hashes, "a key of the notification's source, or an admin key")
         return names
 
+    def _known(self, hashes: list[str]) -> bool:
+        return any(_any_match(keys, hashes) for keys in (*self._sources.values(), self._admin))
+
     def _refusal(self, hashes: list[str], wanted: str) -> Rejected:
-        known = any(_any_match(keys, hashes) for keys in (*self._sources.values(), self._admin))
-        if known:
+        if self._known(hashes):
             return Rejected(403, "forbidden", f"This key is valid, but not here: {wanted} is needed.")
         what = "The key is not known" if hashes else "No key was sent"
         ways = "Authorization: Bearer KEY, x-api-key: KEY, a Basic password or ?code=KEY"
@@ -134,8 +148,20 @@ def origin_allowed(origin: str, origins: Iterable[str]) -> bool:
     return "*" in allowed or (bool(origin) and origin_of(origin) in {origin_of(item) for item in allowed})
 
 
-def require_origin(origin: str | None, origins: Iterable[str]) -> None:
-    """No Origin (curl, a server, an old browser) is taken, a foreign one is 403."""
+def stated_origin(headers: Mapping[str, str]) -> str | None:
+    """The Origin of a request. `null` is none: a sandboxed frame, a file, a redirect; anybody can have that one."""
+    origin = headers.get("origin")
+    return None if origin == "null" else origin
+
+
+def require_origin(origin: str | None, origins: Iterable[str], *, needed: bool) -> None:
+    """A foreign Origin is 403; none at all (curl, a server, an old browser) is taken unless one is `needed`."""
+    if origin is None and needed:
+        raise Rejected(
+            403,
+            "origin_required",
+            "This form only takes posts from pages of its web sites (`require_origin: true`); this one has no Origin.",
+        )
     if origin is not None and not origin_allowed(origin, origins):
         raise Rejected(
             403,

@@ -189,6 +189,7 @@ class Source(Model):
         default=False, description="also take the key as last path segment (paths reach telemetry)"
     )
     origins: tuple[str, ...] = Field((), description="form: the web sites that may post")
+    require_origin: bool = Field(default=False, description="form: refuse what has no Origin header")
     sender: str
     to: Recipients = ()
     cc: Recipients = ()

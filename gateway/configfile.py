@@ -164,6 +164,8 @@ class _Draft:
             yield ("keys",), "is missing; make one with `python -m gateway keys new NAME`"
         if source.kind == FORM and not source.origins and not source.keys:
             yield ("origins",), "is missing; list the web sites that may post, such as https://www.example.com"
+        if source.require_origin and (source.kind != FORM or not source.origins):
+            yield ("require_origin",), "only means something for a form with `origins`"
         for index, origin in enumerate(source.origins):
             if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
                 yield ("origins", index), "must be scheme and host, such as https://www.example.com"
@@ -243,8 +245,11 @@ def _account(sender: Sender) -> tuple[str, str]:
 
 
 def warnings(config: Config) -> Iterator[str]:
-    """What the file asks for and this version does not do yet; said at every start, so that nobody relies on it."""
+    """What may mean something else than its author thinks; said at every start, so that nobody relies on it."""
     for name, source in config.sources.items():
+        if source.keys and source.origins:
+            where = f"sources.{name}.keys"
+            yield f"{where}: pages of its `origins` need no key; remove `origins` to close the form to them"
         for index, route in enumerate(source.routes):
             if route.group:
                 where = f"sources.{name}.routes[{index}].group"

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import sources, web
-from gateway.auth import Keyring, origin_allowed, require_origin
+from gateway.auth import Keyring, origin_allowed, require_origin, stated_origin
 from gateway.config import Config, Source
 from gateway.errors import Rejected
 from gateway.pipeline import Accepted, Line
@@ -55,9 +55,8 @@ class Doors:
 
     async def webhook(self, request: Request) -> Response:
         """A tool's door: its own payload, 200, since several tools accept nothing else."""
-        name, source = self._source(request, strict=False)
         headers = web.headers_of(request)
-        self.keyring.require(name, web.credentials(request, headers, self._path_key(request, source)))
+        name, source = self._opened(request, headers)
         body = await web.body_of(request, headers)
         if request.method == "GET":
             body = web.query_body(request)
@@ -71,8 +70,8 @@ class Doors:
 
     async def form(self, request: Request) -> Response:
         """A web page's door: 200 JSON for scripts, 303 for a browser that posted a plain form."""
-        name, source = self._source(request, strict=True)
         headers = web.headers_of(request)
+        name, source = self._form_source(request, headers)
         try:
             response = await self._form(request, headers, name, source)
         except Exception as error:  # a page's script may only read the reason with CORS headers on it
@@ -102,8 +101,8 @@ class Doors:
 
     async def preflight(self, request: Request) -> Response:
         """A browser asks before a fetch with JSON; only the configured origins are told yes."""
-        _, source = self._source(request, strict=True)
         headers = web.headers_of(request)
+        _, source = self._form_source(request, headers)
         response = Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
         if origin_allowed(headers.get("origin", ""), source.origins):
             response.headers["Access-Control-Allow-Methods"] = "POST"
@@ -114,35 +113,47 @@ class Doors:
 
     async def thanks(self, request: Request) -> Response:
         """Where a browser goes when the form names no page of its own."""
-        self._source(request, strict=True)
+        self._form_source(request, web.headers_of(request))
         return web.page("Thank you", ["Your message has been sent."])
 
     def _let_in(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> None:
-        """A form is open to its pages and to whoever has a key, should it have any."""
-        if source.keys and (not source.origins or "authorization" in headers or "x-api-key" in headers):
-            self.keyring.require(name, web.credentials(request, headers))
-        else:
-            require_origin(headers.get("origin"), source.origins)
+        """With keys, a valid one or a page of its origins, and of the keys that were sent one must be right.
 
-    def _source(self, request: Request, *, strict: bool) -> tuple[str, Source]:
-        """The source a path names; 404 with the reason when it is none of this door's."""
+        Without keys: its pages, and what has no Origin unless one is required.
+        """
+        sent, origin = web.credentials(request, headers), stated_origin(headers)
+        if source.keys and (sent or origin is None or not source.origins):
+            self.keyring.require(name, sent)
+        else:
+            require_origin(origin, source.origins, needed=source.require_origin)
+
+    def _form_source(self, request: Request, headers: Mapping[str, str]) -> tuple[str, Source]:
+        """The form a path names; 404 otherwise, which tells strangers nothing of other sources."""
         name = request.path_params["source"]
         source = self.config.sources.get(name)
-        if source is None:
-            raise Rejected(404, "unknown_source", "There is no source of this name in gateway.yaml.")
-        if (source.kind == FORM) != strict or source.kind == "native":
-            door = {"form": f"/v1/forms/{name}", "native": "/v1/notifications"}.get(source.kind, f"/v1/webhooks/{name}")
-            raise Rejected(404, "wrong_door", f"Source {name} is of kind {source.kind}; post to {door}.")
+        if source is None or source.kind != FORM:
+            known = source is not None and self.keyring.is_known(web.credentials(request, headers))
+            raise _not_here(name, source if known else None)
         about(name)
         return name, source
 
-    def _path_key(self, request: Request, source: Source) -> str:
-        key: str = request.path_params.get("key", "")
-        if key and not source.key_in_path:
-            raise Rejected(
-                404, "not_found", "This source takes no key in its path; say `key_in_path: true` if it should."
-            )
-        return key
+    def _opened(self, request: Request, headers: Mapping[str, str]) -> tuple[str, Source]:
+        """The webhook's source a path names, once its key is there.
+
+        Without a valid key every name gets the same answer, whether there is such a source or not.
+        """
+        name, path_key = request.path_params["source"], request.path_params.get("key", "")
+        sent = web.credentials(request, headers, path_key)
+        source = self.config.sources.get(name)
+        if source is None or source.kind in {FORM, NATIVE}:
+            self.keyring.require_known(name, sent)
+            raise _not_here(name, source)
+        about(name)
+        self.keyring.require(name, sent)
+        if path_key and not source.key_in_path:
+            what = "This source takes no key in its path; say `key_in_path: true` if it should."
+            raise Rejected(404, "not_found", what)
+        return name, source
 
     async def _accept(self, source: str, notifications: list[Any], body: bytes, headers: dict[str, str]) -> Accepted:
         key = headers.get("idempotency-key")
@@ -150,6 +161,14 @@ class Doors:
             raise Rejected(400, "malformed", "Idempotency-Key must be 1 to 255 printable ASCII characters.")
         digest = hashlib.sha256(body).hexdigest() if key is not None else ""
         return await self.line.accept(source, notifications, key=key, digest=digest)
+
+
+def _not_here(name: str, source: Source | None) -> Rejected:
+    """404 with the way to the source, or without one where there is none, or none that the caller may know of."""
+    if source is None:
+        return Rejected(404, "unknown_source", "There is no such source at this door; gateway.yaml has their names.")
+    door = {FORM: f"/v1/forms/{name}", NATIVE: "/v1/notifications"}.get(source.kind, f"/v1/webhooks/{name}")
+    return Rejected(404, "wrong_door", f"Source {name} is of kind {source.kind}; post to {door}.")
 
 
 def _naming(accepted: Accepted) -> dict[str, str]:

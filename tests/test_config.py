@@ -198,6 +198,7 @@ extra: 1
         (("  crm:", "  queue:"), "sources.queue", "choose another name"),
         (("wait: 30s", "wait: soon"), "sources.alertmanager-prod.routes[1].group.wait", "write 30s"),
         (("severity: critical", "colour: red"), "sources.alertmanager-prod.routes[0]", "use severity, state"),
+        (("    kind: native\n", "    kind: native\n    require_origin: true\n"), "sources.crm.require_origin", "form"),
     ],
 )  # fmt: skip
 def test_each_mistake_names_its_field_and_the_remedy(change: tuple[str, str], field: str, remedy: str) -> None:
@@ -234,6 +235,18 @@ def test_a_key_may_serve_several_sources_but_only_one_native() -> None:
 def test_what_is_no_configuration_at_all_is_said_and_never_crashes(text: str) -> None:
     """Broken YAML, self-reference and endless nesting end in a sentence."""
     assert mistakes(text)
+
+
+def test_keys_beside_origins_are_pointed_out() -> None:
+    """Whoever adds keys in order to close a form has not closed it to its pages."""
+    both = GOOD.replace("    kind: form\n", f'    kind: form\n    keys: ["{HASH}"]\n')
+
+    (warning,) = set(configfile.warnings(parse(both))) - set(configfile.warnings(parse(GOOD)))
+
+    assert (
+        warning
+        == "sources.contact.keys: pages of its `origins` need no key; remove `origins` to close the form to them"
+    )
 
 
 def test_a_missing_file_is_said_by_name() -> None:

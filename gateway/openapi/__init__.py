@@ -104,7 +104,9 @@ LIST = route(
         *PAGING,
     ],
 )
-LIVE = route("The process answers", "health", {200: {"description": "it does"}}, keyed=False)
+LIVE = route(
+    "The process answers", "health", {200: {"description": "it does; an admin key shows the version too"}}, keyed=False
+)
 READY = route(
     "The gateway can accept",
     "health",
