@@ -24,6 +24,10 @@ SELECTORS = {
 }
 ISSUED = {"acs": "the domain's page under Email Communication Service in the portal", "graph": "Defender, DKIM"}
 
+_SPF = re.compile(r"v=spf1( |$)", re.IGNORECASE)
+_KEY = re.compile(r"\bp=[A-Za-z0-9+/]")
+_TAG = re.compile(r"\b(\w++)\s*+=\s*+([^;\s]+)")
+
 Look = Callable[[Names, str, str], Awaitable[Finding]]
 
 
@@ -59,7 +63,7 @@ async def _answered(name: str, look: Look, names: Names, domain: str, transport:
 async def spf(names: Names, domain: str, transport: str) -> Finding:
     """Whether the one SPF record lets Microsoft's servers send."""
     del transport
-    records = [text for text in await names.texts(domain) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
+    records = [text for text in await names.texts(domain) if _SPF.match(text)]
     wanted = f"publish TXT {domain} `v=spf1 include:{SENDS_FOR_US[0]} -all`, with what else sends for it"
     if not records:
         return failed("dns.spf", f"{domain}: no SPF record", wanted)
@@ -77,7 +81,7 @@ async def spf(names: Names, domain: str, transport: str) -> Finding:
 async def dkim(names: Names, domain: str, transport: str) -> Finding:
     """Whether both keys are published; Microsoft changes from one to the other."""
     hosts = [f"{selector}._domainkey.{domain}" for selector in SELECTORS[transport]]
-    keys = [any(re.search(r"\bp=[A-Za-z0-9+/]", text) for text in await names.texts(host)) for host in hosts]
+    keys = [any(_KEY.search(text) for text in await names.texts(host)) for host in hosts]
     if all(keys):
         return passed("dns.dkim", f"{domain}: both keys are published")
     missing = [host for host, key in zip(hosts, keys, strict=True) if not key]
@@ -105,5 +109,5 @@ async def dmarc(names: Names, domain: str, transport: str) -> Finding:
 
 
 def _policy(record: str, *, inherited: bool) -> str:
-    tags: dict[str, str] = dict(re.findall(r"(\w+)\s*=\s*([^;\s]+)", record.lower()))
+    tags: dict[str, str] = dict(_TAG.findall(record.lower()))
     return (tags.get("sp") if inherited else None) or tags.get("p", "none")

@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 MOST_PARTS = 1000
 """More parts than this are no form; each costs time even if it is empty."""
 
+LONGEST_HEADERS = 8 * 1024
+"""Bytes of one part's headers, names and values together; a browser writes about 200."""
+
+LONGEST_DISPOSITION = 1024
+"""Bytes of one Content-Disposition: a field's and a file's name (255 bytes is what file systems allow)."""
+
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
-_PARAMETER = re.compile(r';\s*([A-Za-z]+\*?)\s*=\s*(?:"((?:\\["\\]|[^"])*)"|([^;]*))')
+# Possessive, so that each character is read in one way only: a run of backslashes had Fibonacci many readings. The
+# second form reads a name that ends in a lone backslash, which browsers do not escape.
+_PARAMETER = re.compile(r';\s*+([A-Za-z]++\*?)\s*+=\s*+(?:"((?:[^"\\]++|\\.?)*+)"|"([^"]*+)"|([^;]*+))', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\])')
 _PERCENT = re.compile("%(22|0D|0A)", re.IGNORECASE)
+_SEPARATOR = re.compile(r"[/\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,7 @@ class _RawPart:
 
     def __init__(self) -> None:
         self.headers: dict[str, bytes] = {}
+        self.size = 0
         self.chunks: list[bytes] = []
         self.name = b""
 
@@ -86,10 +96,17 @@ def _callbacks(raw: list[_RawPart]) -> MultipartCallbacks:
         raw.append(_RawPart())
 
     def field(data: bytes, start: int, end: int) -> None:
+        grown(end - start)
         raw[-1].name = data[start:end].lower()
 
     def value(data: bytes, start: int, end: int) -> None:
+        grown(end - start)
         raw[-1].headers[raw[-1].name.decode("latin-1")] = data[start:end]
+
+    def grown(size: int) -> None:
+        raw[-1].size += size
+        if raw[-1].size > LONGEST_HEADERS:
+            raise ValueError(f"a part has more than {LONGEST_HEADERS} bytes of headers")
 
     def content(data: bytes, start: int, end: int) -> None:
         raw[-1].chunks.append(data[start:end])
@@ -104,15 +121,25 @@ def _part(headers: Mapping[str, bytes], content: bytes) -> Part:
         name=parameters.get("name*", parameters.get("name", "")),
         content=content,
         content_type=headers.get("content-type", b"").decode("latin-1").strip(),
-        # Some browsers and scripts send a whole path; only its last piece is a name.
-        filename=None if filename is None else re.split(r"[/\\]", filename)[-1].strip(),
+        filename=None if filename is None else _last_piece(filename),
     )
 
 
+def _last_piece(path: str) -> str:
+    """Some browsers and scripts send a whole path; only its last piece is a name, and empty only where all is."""
+    pieces = [piece.strip() for piece in _SEPARATOR.split(path)]
+    return next((piece for piece in reversed(pieces) if piece), "file" if path.strip() else "")
+
+
 def _parameters(disposition: bytes) -> Iterator[tuple[str, str]]:
+    """The disposition's parameters in order; ValueError for one that is longer than any name needs."""
+    if len(disposition) > LONGEST_DISPOSITION:
+        raise ValueError(f"a part has a Content-Disposition of more than {LONGEST_DISPOSITION} bytes")
     for match in _PARAMETER.finditer(_text(disposition)):
-        name, quoted, plain = match.group(1).lower(), match.group(2), match.group(3)
-        value = _ESCAPED.sub(r"\1", quoted) if quoted is not None else plain.strip()
+        name, quoted, unescaped, plain = match.groups()
+        name = name.lower()
+        value = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        value = value if unescaped is None else unescaped
         if not name.endswith("*"):
             yield name, _PERCENT.sub(lambda escape: chr(int(escape.group(1), 16)), value)
         elif value.count("'") >= 2:
