@@ -26,6 +26,7 @@ _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*
 _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 _BARE = re.compile(rf"{_LOCAL}@{_DOMAIN}", re.ASCII)
 _NAMED = re.compile(r'(?:"((?:[^"\\\r\n]|\\.)*)"|([^"<>\r\n]*?))\s*<([^<>\s]+)>')
+_ESCAPED = re.compile(r"\\(.)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
@@ -90,7 +91,7 @@ class Address(Model):
             return cls(email=_checked(text))
         if match := _NAMED.fullmatch(text):
             quoted, plain, email = match.groups()
-            name = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain.strip()
+            name = _ESCAPED.sub(r"\1", quoted) if quoted is not None else plain.strip()
             return cls(email=_checked(_ascii(email)), name=name)
         return cls(email=_checked(_ascii(text)))
 

@@ -28,6 +28,8 @@ _CHARSET = re.compile(r";\s*charset=(\"?)([A-Za-z0-9_.:-]{1,40})\1", re.ASCII | 
 _CUSTOM = re.compile(r"X-[A-Za-z0-9-]{1,64}", re.ASCII | re.IGNORECASE)
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9.-]")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_. +()-]{1,60}", re.ASCII)
+_QUOTED = re.compile(r'(["\\])')
+_PIECE = re.compile(r"(?:%[0-9A-F]{2}|[^%]){1,20}")
 _READABLE = 64 * 1024
 """Longer texts go as base64: quoted-printable is for people who look at the raw mail."""
 
@@ -109,7 +111,7 @@ def _mailbox(address: Address, used: int) -> str:
     elif _ATOMS.fullmatch(name):
         phrase = name
     else:
-        phrase = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+        phrase = '"' + _QUOTED.sub(r"\\\1", name) + '"'
     return f"{phrase} <{address.email}>"
 
 
@@ -117,7 +119,7 @@ def _file_name(name: str) -> str:
     """The disposition's parameter; RFC 2231 in pieces when the name is long or not ASCII."""
     if _PLAIN_FILE_NAME.fullmatch(name):
         return f'; filename="{name}"'
-    pieces = re.findall(r"(?:%[0-9A-F]{2}|[^%]){1,20}", quote(name, safe=""))
+    pieces = _PIECE.findall(quote(name, safe=""))
     pieces[0] = f"utf-8''{pieces[0]}"
     return "".join(f";\r\n filename*{number}*={piece}" for number, piece in enumerate(pieces))
 

@@ -22,6 +22,8 @@ from gateway.telemetry import ERROR, continued, log
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of one request body; larger things go by queue and blob."""
 
+_SECONDS = re.compile(r"[0-9.]+")
+
 NO_REFERRER = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
 
@@ -53,7 +55,7 @@ def time_of(query: Mapping[str, str], name: str) -> datetime | None:
     if not text:
         return None
     try:
-        if re.fullmatch(r"[0-9.]+", text):
+        if _SECONDS.fullmatch(text):
             return datetime.fromtimestamp(float(text), UTC)
         at = datetime.fromisoformat(text)
         if at.tzinfo is not None:

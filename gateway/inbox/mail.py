@@ -36,6 +36,8 @@ RAW_SHOWN = 200_000
 LINKS_SHOWN = 50
 
 _CID = re.compile(r"""cid:([^"'\s)>]+)""", re.IGNORECASE)
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:]+")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()-]")
 _PICTURE = re.compile(r"image/[a-z0-9.+-]+", re.IGNORECASE)
 
 
@@ -129,8 +131,8 @@ def readable(raw: bytes) -> str:
 
 def disposition(name: str, number: int) -> str:
     """A Content-Disposition that saves a file under its name; RFC 6266 with a plain name for old clients."""
-    safe = re.sub(r"[\x00-\x1f\x7f/\\:]+", "_", name).strip(" .") or f"attachment-{number}"
-    plain = re.sub(r"[^A-Za-z0-9 ._()-]", "_", safe)
+    safe = _UNSAFE.sub("_", name).strip(" .") or f"attachment-{number}"
+    plain = _NOT_PLAIN.sub("_", safe)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='', errors='replace')}"
 
 

@@ -49,6 +49,7 @@ _CONTROL_OR_ESCAPE = re.compile(
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ENTITY = re.compile(r"&#(\d{1,7});")
 _UNTYPED_NAME = re.compile(r"[\w.%+\[\]-]{1,100}")
+_BLANK = re.compile(r"\s")
 _JSON_FIELDS = ("payload", "data")
 
 
@@ -198,8 +199,8 @@ def _is_form(text: str, media: str) -> bool:
     """A form's name ends at its first =; a log line sent by curl -d has blanks before it."""
     name, equals, value = text.partition("=")
     if media == "application/x-www-form-urlencoded":
-        return bool(equals) and not re.search(r"\s", name)
-    return bool(equals) and not media and bool(_UNTYPED_NAME.fullmatch(name)) and not re.search(r"\s", value)
+        return bool(equals) and not _BLANK.search(name)
+    return bool(equals) and not media and bool(_UNTYPED_NAME.fullmatch(name)) and not _BLANK.search(value)
 
 
 def _form(text: str) -> Payload:

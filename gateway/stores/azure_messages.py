@@ -34,6 +34,7 @@ Captured ones have no operation id's row, so that there may be half as many agai
 """
 
 _TRIES = 5
+_OPERATION = re.compile(r"[0-9a-f-]{1,64}")
 
 Found = tuple[dict[str, Any], str] | None
 """A row and its ETag, if it is there."""
@@ -187,7 +188,7 @@ class Messages:
     async def report(self, report: Report) -> str | None:
         """Take a provider's word; whose submission it was. Reports on one message come together and take turns."""
         operation = report.operation.lower()
-        if not re.fullmatch(r"[0-9a-f-]{1,64}", operation):
+        if not _OPERATION.fullmatch(operation):
             return None
         found = await self.table.get(operation[-1], rows.operation_row(operation))
         where = rows.place(found[0]["message"]) if found else None

@@ -21,6 +21,7 @@ LONGEST_DELAY = 7 * 24 * 3600
 MOST = 32
 """Messages one call gives at most."""
 
+_FIELD = re.compile(r"<(MessageId|PopReceipt|MessageText|DequeueCount)>(.*?)</\1>", re.DOTALL)
 _MESSAGE = re.compile(r"<QueueMessage>(.*?)</QueueMessage>", re.DOTALL)
 
 
@@ -74,11 +75,9 @@ class Queues:
 
 
 def _taken(part: str) -> Taken:
-    fields = (re.search(f"<{name}>(.*?)</{name}>", part, re.DOTALL) for name in ("MessageId", "PopReceipt"))
-    id, receipt = (html.unescape(found.group(1)) if found else "" for found in fields)
-    text = re.search(r"<MessageText>(.*?)</MessageText>", part, re.DOTALL)
-    count = re.search(r"<DequeueCount>(\d+)</DequeueCount>", part)
-    return Taken(id, receipt, plain(html.unescape(text.group(1)) if text else ""), int(count.group(1)) if count else 1)
+    found = {name: html.unescape(value) for name, value in _FIELD.findall(part)}
+    id, receipt, text = (found.get(name, "") for name in ("MessageId", "PopReceipt", "MessageText"))
+    return Taken(id, receipt, plain(text), int(found.get("DequeueCount", 1)))
 
 
 def plain(text: str) -> str:
