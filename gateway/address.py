@@ -27,7 +27,24 @@ _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Z
 _BARE = re.compile(rf"{_LOCAL}@{_DOMAIN}", re.ASCII)
 _NAMED = re.compile(r'(?:"((?:[^"\\\r\n]|\\.)*)"|([^"<>\r\n]*?))\s*<([^<>\s]+)>')
 _ESCAPED = re.compile(r"\\(.)")
+# U+2800, Braille without a dot, looks like a space and is none to `str.split`.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+_BLANK = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\u2800\ud800-\udfff]")
+_EMOJI = (
+    r"\xa9\xae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u27bf\u2934\u2935\u2b05-\u2b55"
+    r"\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+)
+# Unicode's categories Cc (without the line breaks above), Cf and Co, its noncharacters, and what it calls
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt): all that is not seen, or changes the order of what is seen.
+# tests/test_address.py compares the list with Python's own tables. U+FE0F stays where an emoji needs it for its colour.
+_UNSEEN = re.compile(
+    r"[\x80-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    r"\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0e\ufeff"
+    r"\uffa0\ufff0-\ufffb\ufffe\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(1, 15))
+    + rf"\U000f0000-\U0010ffff]|\ufe0f(?<![{_EMOJI}]\ufe0f)(?!\u20e3)"
+)
 
 
 def has_control(text: str) -> bool:
@@ -35,9 +52,21 @@ def has_control(text: str) -> bool:
     return _CONTROL.search(text) is not None
 
 
+def seen(text: str) -> str:
+    """`text` without what nobody sees: direction marks, joiners, fillers, tags, private characters.
+
+    For whatever tells people who or what something is; a body keeps them, since languages and emoji need them.
+    """
+    return text if text.isascii() else _UNSEEN.sub("", text)
+
+
 def one_line(text: str) -> str:
-    """`text` fit for a header: control characters and line separators become spaces, runs of spaces one."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    """`text` fit for a header: line breaks and controls become spaces, runs of spaces one, and it is only what is seen.
+
+    A family of emoji falls apart into its members here, and text in Persian or Hindi loses its joiners: that a name or
+    a subject is what it seems to be is worth it.
+    """
+    return " ".join(_BLANK.sub(" ", seen(text)).split())
 
 
 def _ascii(email: str) -> str:
@@ -58,17 +87,18 @@ def _checked(email: str) -> str:
     return email
 
 
-def _unbroken(name: str) -> str:
-    if has_control(name):
+def unbroken(text: str) -> str:
+    """A caller's one line: what could end it is refused, what nobody sees is removed, since pasted text has it."""
+    if has_control(text):
         raise ValueError("must not contain line breaks or control characters")
-    return name
+    return seen(text)
 
 
 class Address(Model):
     """One mailbox: `email` in ASCII (an international domain in its xn-- form), `name` possibly empty."""
 
     email: Annotated[str, AfterValidator(lambda email: _checked(_ascii(email)))]
-    name: Annotated[str, AfterValidator(_unbroken)] = ""
+    name: Annotated[str, AfterValidator(unbroken)] = ""
 
     def __str__(self) -> str:
         """`Name <email>`, or the bare e-mail."""

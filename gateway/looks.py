@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.address import one_line
-from gateway.notification import Item, Link, Notification, Pair, Severity, State
+from gateway.notification import Item, Link, Notification, Pair, Severity, State, untitled
 from gateway.words import when, words_for
 
 SHOWN = 40
@@ -64,8 +64,13 @@ def standing(state: State, severity: Severity) -> str:
 
 
 def subject(notification: Notification, language: str) -> str:
-    """`[CRITICAL] HighLatency on api-1 (+2)`, or the bare title of what is no alert."""
+    """`[CRITICAL] HighLatency on api-1 (+2)`, `[contact] a visitor's words`, or the bare title of what is neither.
+
+    What a stranger wrote says so: the mail comes from the owner's own address.
+    """
     title = cut_plainly(one_line(notification.title), SUBJECT_LIMIT - 30) or f"Notification from {notification.source}"
+    if notification.kind == "form" and title != untitled(notification.source):
+        return cut_plainly(f"[{notification.source}] {title}", SUBJECT_LIMIT)
     if not is_alert(notification):
         return title
     tag = words_for(language)[f"tag_{standing(notification.state, notification.severity)}"]

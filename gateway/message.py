@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
-from gateway.address import Address, Model
+from gateway.address import Address, Model, one_line
 
 
 class Status(StrEnum):
@@ -70,9 +70,12 @@ WORST_FIRST = (
 
 
 class Attachment(Model):
-    """One file of a message; `content` is bytes here and base64 in JSON, `content_id` makes it an inline image."""
+    """One file of a message; `content` is bytes here and base64 in JSON, `content_id` makes it an inline image.
 
-    name: str
+    `name` is only what is seen, whichever door it came by.
+    """
+
+    name: Annotated[str, AfterValidator(one_line)]
     content_type: str = "application/octet-stream"
     content: bytes = Field(repr=False)
     content_id: str | None = None

@@ -63,6 +63,25 @@ def worst(severities: list[Severity]) -> Severity:
     return min(severities, key=_ORDER.__getitem__, default=Severity.INFO)
 
 
+_ROUND = str.maketrans(
+    "[]\uff3b\uff3d\u3010\u3011\u3014\u3015\u3016\u3017\u301a\u301b\u2045\u2046\u27e6\u27e7\u298b\u298c\u2772\u2773",
+    "()" * 10,
+)
+
+
+def unbracketed(text: str) -> str:
+    """A visitor's words for a subject: square brackets, also those of other scripts, become round.
+
+    `[CRITICAL] …` is how our alerts begin, `[contact] …` how a visitor's words do.
+    """
+    return text.translate(_ROUND)
+
+
+def untitled(source: str) -> str:
+    """What a form is called whose visitor gave it no title."""
+    return f"New message from {source}"
+
+
 class Pair(Model):
     """A labelled value, in the order its author gave: a form field, an alert's label."""
 

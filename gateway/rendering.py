@@ -20,7 +20,7 @@ from gateway.errors import Problem, Rejected
 from gateway.htmltext import text_of
 from gateway.looks import SUBJECT_LIMIT, cut_plainly, look_for, subject, variables, view
 from gateway.message import Target
-from gateway.notification import Notification
+from gateway.notification import Notification, unbracketed
 from gateway.telemetry import WARNING, log
 
 if TYPE_CHECKING:
@@ -153,19 +153,23 @@ class Renderer:
         """The caller's own, else the first template that says something, else what state and title make."""
         if own := one_line(notification.subject):
             return cut_plainly(own, CALLERS_SUBJECT_LIMIT)
+        if notification.kind == "form":
+            context = context | {"fields": {name: unbracketed(value) for name, value in context["fields"].items()}}
         for template in templates:
             if template and (line := self._written(template, notification, context)):
                 return cut_plainly(line, SUBJECT_LIMIT)
         return subject(notification, target.language)
 
     def _reply_to(self, notification: Notification, target: Target, source: Source) -> tuple[Address, ...]:
+        """Where the source's template says; without a name where a visitor may have written it."""
         template = self._lines.get(source.reply_to)
         if not template:
             return ()
         try:
-            return (Address.parse(self._written(template, notification, variables(notification, target.language))),)
+            found = Address.parse(self._written(template, notification, variables(notification, target.language)))
         except ValueError:
             return ()
+        return (Address(email=found.email) if notification.kind == "form" and "{" in source.reply_to else found,)
 
     def _written(self, template: Template, notification: Notification, context: dict[str, Any]) -> str:
         """One line from a template; nothing when it fails, since a mail without it is better than a plain one."""

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 from gateway.address import Address, one_line
 from gateway.errors import Rejected
 from gateway.message import Attachment
-from gateway.notification import Notification, Pair
+from gateway.notification import Notification, Pair, unbracketed, untitled
 from gateway.sources.explain import shown
 from gateway.sources.media import DEFAULT, is_media
 from gateway.sources.multipart import Part, is_multipart
@@ -67,7 +67,7 @@ def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notifica
     notification = Notification(
         source=source,
         kind="form",
-        title=title or f"New message from {source}",
+        title=unbracketed(title) or untitled(source),
         fields=fields,
         attachments=form.files,
         reply_to=reply_to,
@@ -194,12 +194,15 @@ def _is_hidden(name: str) -> bool:
 
 
 def _reply_to(form: Form) -> tuple[tuple[Address, ...], tuple[Pair, ...]]:
-    """The visitor's address; one with a typo costs the answer's comfort but must be seen, never the message."""
+    """The visitor's address; one with a typo costs the answer's comfort but must be seen, never the message.
+
+    Without a name: a visitor writes any ("Payroll"), and a mail program shows it beside the owner's own sender.
+    """
     given = form.reserved.get("_replyto", "").strip()
     if not given:
         return (), form.fields
     try:
-        return (Address.parse(given[:400]),), form.fields
+        return (Address(email=Address.parse(given[:400]).email),), form.fields
     except ValueError:
         return (), (*form.fields, Pair(name="reply to", value=given[:400]))
 

@@ -163,4 +163,6 @@ def _summary(fields: Mapping[str, str]) -> str:
 
 def _attachment(file: NativeAttachment) -> Attachment:
     media = file.content_type or by_name(file.name)
-    return Attachment(name=file.name, content_type=media, content=file.content, content_id=file.content_id)
+    return Attachment(
+        name=file.name or "attachment", content_type=media, content=file.content, content_id=file.content_id
+    )

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
 
-from gateway.address import Address, AnyAddress, Model, has_control, split_addresses
+from gateway.address import Address, AnyAddress, Model, split_addresses, unbroken
 from gateway.message import Priority
 from gateway.sources.media import is_media
 
@@ -24,12 +24,6 @@ MOST_ATTACHMENTS = 100
 _HEADER = re.compile(r"[Xx]-[A-Za-z0-9-]{1,74}")
 _NOT_BASE64 = "is not base64; encode the file's bytes (without the `data:…,` of a data URL)"
 _RESERVED = "x-ms-acsemail-"
-
-
-def _line(text: str) -> str:
-    if has_control(text):
-        raise ValueError("must not contain line breaks or control characters")
-    return text
 
 
 def _listed(value: Any) -> Any:
@@ -104,21 +98,21 @@ def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Line = Annotated[str, AfterValidator(_line)]
+Line = Annotated[str, AfterValidator(unbroken)]
 AddressList = Annotated[
     tuple[AnyAddress, ...],
     BeforeValidator(_listed, json_schema_input_type=str | Address | list[str | Address]),
     Field(max_length=MOST_RECIPIENTS),
 ]
 HeaderName = Annotated[str, AfterValidator(_header)]
-HeaderValue = Annotated[str, Field(max_length=900), AfterValidator(_line)]
-Tag = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_line)]
+HeaderValue = Annotated[str, Field(max_length=900), AfterValidator(unbroken)]
+Tag = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(unbroken)]
 
 
 class NativeAttachment(Model):
     """One file."""
 
-    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_line)] = Field(
+    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(unbroken)] = Field(
         description="the file's name"
     )
     content_type: Annotated[str, AfterValidator(_media)] | None = Field(
@@ -138,7 +132,7 @@ class NativeRequest(Model):
     to: AddressList = Field((), description="recipients: one string, a comma-separated list, a list, or objects")
     cc: AddressList = Field((), description="as `to`")
     bcc: AddressList = Field((), description="as `to`; not without a `to`")
-    subject: Annotated[str, Field(max_length=900), AfterValidator(_line)] = Field("", description="one line")
+    subject: Annotated[str, Field(max_length=900), AfterValidator(unbroken)] = Field("", description="one line")
     text: str = Field("", description="the plain-text part; made from html when left out", repr=False)
     html: str = Field("", description="the HTML part", repr=False)
     template: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = Field(

@@ -112,7 +112,7 @@ async def test_a_form_cannot_add_recipients_or_headers(gateway: Running) -> None
 
     (mail,) = await gateway.mails()
     assert (["info@example.com"], [], []) == (mail["to"], mail["cc"], mail["bcc"])
-    assert "x Bcc: victim@evil.test" == mail["subject"]
+    assert "[contact] x Bcc: victim@evil.test" == mail["subject"]
 
 
 @pytest.mark.parametrize("email", ["not an address", "a@b.c\r\nBcc: x@evil.test", "", "{{ 7*7 }}"])

@@ -110,6 +110,9 @@ def test_a_visitor_cannot_add_recipients() -> None:
         ("a\x00b\u2028c\x1b", "a\ufffdb c\ufffd"),
         ("  ", "New message from contact"),
         ("x" * 5000, "x" * 200),
+        ("[CRITICAL] Payroll \u202egnp.exe", "(CRITICAL) Payroll gnp.exe"),
+        ("\u3010CRITICAL\u3011 \uff3bKRITISCH\uff3d", "(CRITICAL) (KRITISCH)"),
+        ("\u200b\u2060\ufeff", "New message from contact"),
     ],
 )
 def test_a_subject_is_one_line(subject: str, title: str) -> None:
@@ -127,10 +130,10 @@ def test_an_address_with_a_typo_is_shown_instead_of_used(typo: str) -> None:
 
 
 def test_a_good_reply_to_is_used() -> None:
-    """With its name, quotes and all."""
-    found = read(("message", "hi"), ("_replyto", ' "Zoë, M." <zoe@example.com> '))
+    """Without the name beside it, which may be anybody's."""
+    found = read(("message", "hi"), ("_replyto", ' "Contoso Payroll (internal)" <zoe@example.com> '))
 
-    assert [("Zoë, M.", "zoe@example.com")] == [(address.name, address.email) for address in found.reply_to]
+    assert [("", "zoe@example.com")] == [(address.name, address.email) for address in found.reply_to]
     assert [("message", "hi")] == shown(found)
 
 
