@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ ROLES = {
 }
 
 _REFUSED = frozenset({401, 403})
+
+_ANYBODY_WRITES = stat.S_IWOTH | stat.S_ISVTX
+"""Where the sticky bit is set too, as in /tmp, nobody can remove what is somebody else's."""
 
 
 async def storage(patient: Patient) -> list[Finding]:
@@ -55,8 +59,21 @@ def _file(path: Path) -> Finding:
         return failed("storage", f"{path} cannot be read and written", "give this user the right to, or name another")
     if not os.access(folder, os.W_OK):
         return failed("storage", f"{folder} cannot be written", "give this user the right to, or name another place")
+    if wide := _readable_by_others(path):
+        return failed("storage", f"other users of this machine may read {wide}", f"chmod 600 {wide}")
+    if os.name == "posix" and folder.stat().st_mode & _ANYBODY_WRITES == stat.S_IWOTH:
+        what = f"every user of this machine may put another file in the place of {path}"
+        return failed("storage", what, f"chmod o-w {folder}")
     there = "is there" if path.exists() else "is made at the first start"
     return passed("storage", f"{path} {there}")
+
+
+def _readable_by_others(path: Path) -> str:
+    """The files of the store that are open to more than their owner, "" when none is; Windows knows no such rights."""
+    from gateway.stores.sqlite_file import OTHERS, beside
+
+    there = [name for name in beside(path) if os.name == "posix" and name.exists()]
+    return " ".join(str(name) for name in there if name.stat().st_mode & OTHERS)
 
 
 async def _service(

@@ -14,13 +14,24 @@ touch few pages; only the notifications' ids and the operation ids have an index
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 
 from gateway.errors import ConfigurationError, Problem
 
 SCHEMA_VERSION = 2
+
+OWNER_ONLY = 0o600
+"""The file holds all mail and the ledger. SQLite gives what it puts beside it the rights of the file itself."""
+
+OTHERS = 0o077
+"""The rights that nobody but the owner should have."""
+
+_MAKING = Lock()
 
 CHECKPOINT_PAGES = 4000
 """The write-ahead log is copied into the file every 16 MB; SQLite's 4 MB would copy hot pages four times as often."""
@@ -113,7 +124,7 @@ _STEPS = {0: SCHEMA + SINCE_2, 1: FROM_1 + SINCE_2}
 
 def connect_writer(path: Path, busy: float) -> sqlite3.Connection:
     """Open the file for writing, with folder and schema; `busy` is how many seconds to wait for another's lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path)
     deadline = monotonic() + busy
     while True:
         try:
@@ -123,6 +134,30 @@ def connect_writer(path: Path, busy: float) -> sqlite3.Connection:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
                 raise
             sleep(0.01)
+
+
+def make_private(path: Path) -> None:
+    """Make folder and file for this user alone, whatever the umask, and take from others what an older version gave.
+
+    A folder that was there stays as it is: it may be /tmp. So does a file that is somebody else's.
+    """
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.parent.mkdir(mode=0o700)
+    # Closing any descriptor of a file ends all locks that the process has on it (fcntl(2)), SQLite's too: so a file
+    # that is there is never opened here, and a new one is closed before any connection of this process can be made.
+    with _MAKING, suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+    for name in beside(path):
+        # Windows knows no such rights: a file has those of its folder. Another process may remove the log meanwhile.
+        with suppress(FileNotFoundError, PermissionError):
+            if os.name == "posix" and name.stat().st_mode & OTHERS:
+                name.chmod(OWNER_ONLY)
+
+
+def beside(path: Path) -> list[Path]:
+    """The file, and what SQLite keeps beside it."""
+    return [path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal")]
 
 
 def _connect_writer(path: Path, busy: float) -> sqlite3.Connection:

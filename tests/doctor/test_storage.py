@@ -153,3 +153,32 @@ async def test_a_place_that_cannot_be_written_fails(tmp_path: Path, what: str, m
     monkeypatch.setattr(os, "access", lambda asked, _: Path(asked) != refused)
 
     assert "fail" == (await one(patient(GATEWAY_STORE=f"sqlite:{path}"), "storage"))[0]
+
+
+def give_rights(path: Path, mode: int) -> None:
+    path.chmod(mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows gives a file the rights of its folder")
+@pytest.mark.parametrize("which", ["gateway.db", "gateway.db-wal"])
+async def test_a_file_that_others_may_read_fails(tmp_path: Path, which: str) -> None:
+    """It holds every mail; an older version made it so, or somebody opened it."""
+    path = tmp_path / "gateway.db"
+    path.touch(0o600)
+    (tmp_path / which).touch()
+    give_rights(tmp_path / which, 0o640)
+
+    found = await one(patient(GATEWAY_STORE=f"sqlite:{path}"), "storage")
+
+    said = f"other users of this machine may read {tmp_path / which}"
+    assert ("fail", said, f"chmod 600 {tmp_path / which}") == found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows gives a file the rights of its folder")
+@pytest.mark.parametrize(("mode", "verdict"), [(0o777, "fail"), (0o1777, "pass"), (0o755, "pass")])
+async def test_a_folder_in_which_everybody_may_replace_the_file_fails(tmp_path: Path, mode: int, verdict: str) -> None:
+    """A sticky one, as /tmp is, lets nobody touch what is somebody else's."""
+    (tmp_path / "gateway.db").touch(0o600)
+    give_rights(tmp_path, mode)
+
+    assert verdict == (await one(patient(GATEWAY_STORE=f"sqlite:{tmp_path / 'gateway.db'}"), "storage"))[0]
