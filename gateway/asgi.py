@@ -244,24 +244,23 @@ def _ascii(value: bytes) -> str:
 
 
 def _unavailable(path: str, error: Exception) -> Answer:
-    """The gateway could not be built: alive, but not ready, and every door says why."""
+    """The gateway could not be built: alive, but not ready, and every door says so."""
     if path == "/health/live":
         return _json(200, {"status": "ok"}, "application/json")
     if not isinstance(error, ConfigurationError):
         reason = f"The gateway could not start ({type(error).__name__}); its log says why."
         return _problem(503, "not_started", f"{reason} Nothing was accepted. Send it again later.")
-    problems = [str(problem) for problem in error.problems]
-    reason = f"The configuration cannot be used: {problems[0]}"
-    if path == "/health/ready":
-        return _problem(503, "configuration_invalid", reason, problems=problems)
-    more = f" (/health/ready lists all {len(problems)} mistakes)" if len(problems) > 1 else ""
-    return _problem(503, "configuration_invalid", f"{reason}{more}. Nothing was accepted. Send it again later.")
+    # Who asks may be anybody, and the list has names and values of the configuration.
+    count = len(error.problems)
+    what = "a mistake" if count == 1 else f"{count} mistakes"
+    reason = f"The configuration cannot be used: it has {what}; the log and `python -m gateway check` name each."
+    return _problem(503, "configuration_invalid", f"{reason} Nothing was accepted. Send it again later.")
 
 
-def _problem(status: int, code: str, detail: str, **more: Any) -> Answer:
+def _problem(status: int, code: str, detail: str) -> Answer:
     """An RFC 9457 answer like web.py's, which cannot be imported when the HTTP side is what failed."""
     title = HTTPStatus(status).phrase
-    value = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **more}
+    value = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
     answer = _json(status, value, "application/problem+json")
     return answer._replace(headers=[*answer.headers, _RETRY_AFTER]) if status == 503 else answer
 

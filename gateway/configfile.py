@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,21 @@ def load(path: Path, environ: Mapping[str, str], kinds: Collection[str], context
     return parse(text, str(path), environ, kinds, path.parent.absolute(), context)
 
 
+_QUOTE = "\0"
+"""Before and behind a value of the file that a relation's message quotes; no value has one itself."""
+
+
+def told(problems: Iterable[Problem], path: Path, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Problems that others found in what the file says, with `${env:NAME}` for what came from the environment."""
+    document = Document(path.read_text("utf-8"), str(path), environ)
+    for problem in problems:
+        where = document.path(problem.field)
+        # What a template's compiler says behind the colon may be any piece of it.
+        message = problem.message.partition(": ")[0] if document.references(where) else problem.message
+        file = document.told(document.path(""), problem.file)
+        yield replace(problem, file=file, message=document.told(where, message))
+
+
 def parse(
     text: str,
     file: str,
@@ -57,7 +72,9 @@ def parse(
     draft = _Draft(document, context)
     draft.read()
     for path, message in draft.relations(kinds):
-        document.problem(path, message)
+        said = message.split(_QUOTE)
+        said[1::2] = [document.told(path, quoted) for quoted in said[1::2]]
+        document.problem(path, "".join(said))
     if document.problems:
         raise ConfigurationError(sorted(document.problems, key=lambda problem: (problem.line, problem.field)))
     return draft.config.model_copy(update={"folder": folder})
@@ -85,7 +102,7 @@ class _Draft:
         try:
             config = Config.model_validate({**rest, **_PLACEHOLDERS})
         except ValidationError as error:
-            self._note((), error)
+            self._note((), error, rest, lambda other: Config.model_validate({**other, **_PLACEHOLDERS}))
             config = Config.model_validate(_PLACEHOLDERS)
             self.names["recipients"] = set(rest["recipients"]) if isinstance(rest.get("recipients"), dict) else set()
         self.names.setdefault("recipients", set(config.recipients))
@@ -104,20 +121,38 @@ class _Draft:
             self.document.problem(
                 path, "is not a usable name; use a-z, 0-9, - and _, beginning and ending with a-z or 0-9"
             )
+        model = _SECTIONS[str(path[0])]
         try:
-            return _SECTIONS[str(path[0])].model_validate(raw, context=self.context)
+            return model.model_validate(raw, context=self.context)
         except ValidationError as error:
-            self._note(path, error)
+            self._note(path, error, raw, lambda other: model.model_validate(other, context=self.context))
             return None
 
-    def _note(self, path: FieldPath, error: ValidationError) -> None:
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
-            where = (*path, *(part for part in item["loc"] if not _is_branch(part)))
-            message = {
-                "extra_forbidden": "is unknown; gateway.schema.json lists what may stand here",
-                "missing": "is missing",
-            }.get(item["type"], item["msg"].removeprefix("Value error, "))
-            self.document.problem(where, message)
+    def _note(self, path: FieldPath, error: ValidationError, raw: Any, validate: Callable[[Any], object]) -> None:
+        """What is wrong with `raw`, the value at `path`.
+
+        A message may quote a piece of what the environment said: the word that ends a template, say. One that is also
+        said of other nonsense in its place quotes nothing; any other one is not repeated.
+        """
+        said: set[str] | None = None
+        for where, message in _mistakes(path, error):
+            names = self.document.references(where)
+            if names and said is None:
+                said = self._harmless(path, raw, validate)
+            if names and message not in (said or ()):
+                self.document.problem(where, f"cannot be used with what {names} holds")
+            else:
+                self.document.problem(where, message if names else self.document.told(where, message))
+
+    def _harmless(self, path: FieldPath, raw: Any, validate: Callable[[Any], object]) -> set[str]:
+        """What is said of nonsense in place of everything that came from the environment."""
+        found: set[str] = set()
+        for nonsense in _NONSENSE:
+            try:
+                validate(self.document.instead(raw, path, nonsense))
+            except ValidationError as error:
+                found |= {message for _, message in _mistakes(path, error)}
+        return found
 
     def relations(self, kinds: Collection[str]) -> Iterator[tuple[FieldPath, str]]:
         """What must hold between entries."""
@@ -149,9 +184,10 @@ class _Draft:
         elif sender.fallback == name:
             yield "fallback", "must be another sender"
         elif fallback and _account(fallback) == _account(sender):
-            yield "fallback", f"{sender.fallback} sends through the same account, so that it would fail with it"
+            what = "sends through the same account, so that it would fail with it"
+            yield "fallback", f"{_quoted(sender.fallback)} {what}"
         elif fallback and fallback.fallback:
-            yield "fallback", f"{sender.fallback} has a fallback of its own; there is only one step"
+            yield "fallback", f"{_quoted(sender.fallback)} has a fallback of its own; there is only one step"
 
     def _source(self, source: Source, kinds: Collection[str]) -> Iterator[tuple[FieldPath, str]]:
         if source.kind not in kinds:
@@ -221,7 +257,7 @@ class _Draft:
                 yield (*path, index), str(error)
 
     def _no_such(self, what: str, section: str, name: str) -> str:
-        return f"there is no {what} {name}; there are {', '.join(sorted(self.names[section])) or 'none'}"
+        return f"there is no {what} {_quoted(name)}; there are {', '.join(sorted(self.names[section])) or 'none'}"
 
     def _shared_keys(self) -> Iterator[tuple[FieldPath, str]]:
         owners: dict[str, str] = {}
@@ -232,6 +268,25 @@ class _Draft:
                         ("sources", name, "keys", index),
                         (f"also opens {owners[key]}; a key may serve only one native source"),
                     )
+
+
+def _quoted(value: str) -> str:
+    """A value of the file inside a message, which may be a secret."""
+    return f"{_QUOTE}{value.replace(_QUOTE, '')}{_QUOTE}"
+
+
+_NONSENSE = ("", "?", "\n", "x" * 1001, "/(/", "{{", "{% x %}")
+
+
+def _mistakes(path: FieldPath, error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
+    """Each mistake's place and what it is."""
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        where = (*path, *(part for part in item["loc"] if not _is_branch(part)))
+        known = {
+            "extra_forbidden": "is unknown; gateway.schema.json lists what may stand here",
+            "missing": "is missing",
+        }
+        yield where, known.get(item["type"], item["msg"].removeprefix("Value error, "))
 
 
 def _is_branch(part: str | int) -> bool:

@@ -94,7 +94,7 @@ def _checked(settings: Settings, environ: Mapping[str, str]) -> tuple[Config, Re
     config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
     renderer = Renderer(config)
     if problems := [*renderer.problems(), *_unusable(settings, config)]:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(list(configfile.told(problems, Path(settings.config), environ)))
     return config, renderer
 
 

@@ -1,6 +1,7 @@
 """YAML with a memory: text comes in, plain values and the line of every one of them go out.
 
-`${env:NAME}` inside a string is replaced from the environment, so that no secret needs to stand in the file.
+`${env:NAME}` inside a string is replaced from the environment, so that no secret needs to stand in the file. What came
+from there stands in no problem either: people paste those into tickets, and the log has more readers than the secret.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Document:
         self.problems: list[Problem] = []
         self._lines: dict[Path, int] = {}
         self._environ = environ
+        self._written: dict[Path, tuple[str, str]] = {}
+        self._used: dict[Path, dict[str, str]] = {}
         self.value: Any = self._read(text)
 
     def line(self, path: Path) -> int:
@@ -46,6 +49,34 @@ class Document:
         field = dotted(path)
         if all(problem.field != field for problem in self.problems):
             self.problems.append(Problem(self.file, self.line(path), field, message))
+
+    def told(self, path: Path, text: str) -> str:
+        """A text about the value at a path, with `${env:NAME}` wherever it quotes what came from the environment."""
+        near = [where for where in self._used if where[: len(path)] == path[: len(where)]]
+        for where in near:
+            written, value = self._written[where]
+            text = _without(value, written, text, anywhere=True)
+        for where, used in self._used.items():
+            for name, value in used.items():
+                text = _without(value, reference(name), text, anywhere=where in near)
+        return text
+
+    def path(self, field: str) -> Path:
+        """The path of a field as people write it; nowhere, when the file has none of that name."""
+        return next((path for path in self._lines if dotted(path) == field), ("", field))
+
+    def references(self, path: Path) -> str:
+        """The references in the value at a path, or in the value it is a part of; "" when there is none."""
+        whole = next((where for where in self._used if path[: len(where)] == where), None)
+        return " and ".join(map(reference, self._used[whole])) if whole is not None else ""
+
+    def instead(self, value: Any, path: Path, other: str) -> Any:
+        """The value at a path with `other` wherever something came from the environment."""
+        if isinstance(value, dict):
+            return {key: self.instead(item, (*path, key), other) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.instead(item, (*path, index), other) for index, item in enumerate(value)]
+        return other if path in self._used else value
 
     def _read(self, text: str) -> Any:
         try:
@@ -87,6 +118,8 @@ class Document:
         return result
 
     def _substitute(self, text: str, path: Path) -> str:
+        used: dict[str, str] = {}
+
         def replace(match: re.Match[str]) -> str:
             name = match.group(1)
             if not _NAME.fullmatch(name):
@@ -95,6 +128,30 @@ class Document:
             if name not in self._environ:
                 self.problem(path, f"needs the environment variable {name}, which is not set")
                 return ""
-            return self._environ[name]
+            used[name] = self._environ[name]
+            return used[name]
 
-        return _VARIABLE.sub(replace, text)
+        value = _VARIABLE.sub(replace, text)
+        if used:
+            self._used[path] = used
+            self._written[path] = text, value
+        return value
+
+
+def reference(name: str) -> str:
+    """How gateway.yaml names an environment variable."""
+    return f"${{env:{name}}}"
+
+
+SHORT = 4
+"""A value of fewer characters is only looked for as a whole word: `a` is in every sentence."""
+
+
+def _without(value: str, shown: str, text: str, *, anywhere: bool) -> str:
+    """The text with `shown` in place of the value, in whatever case it is quoted."""
+    value = value.strip()
+    if not value or not (anywhere or len(value) >= SHORT):
+        return text
+    word = value[0].isalnum() and value[-1].isalnum() and not (anywhere and len(value) >= SHORT)
+    pattern = rf"\b{re.escape(value)}\b" if word else re.escape(value)
+    return re.sub(pattern, lambda _: shown, text, flags=re.IGNORECASE)

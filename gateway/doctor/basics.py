@@ -18,7 +18,7 @@ async def configuration(patient: Patient) -> list[Finding]:
             untold(
                 name,
                 f"only the app sees the values of {', '.join(patient.vaulted)}, which are Key Vault references",
-                "give the values in the environment, or look at the app's /health/ready",
+                "give the values in the environment, or look at the app's log",
             )
         ]
     if patient.problems:
