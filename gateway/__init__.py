@@ -13,7 +13,8 @@ The way of one notification, as the modules stand:
     upkeep.py       sweep: whatever is due and has no doorbell is rung again
 
 Values travel forward only: payload → Notification → Message → Receipt → ledger. wiring.py is the one place that knows
-all parts; host.py and listener.py run them on one machine, function_app.py, asgi.py and triggers.py on Azure Functions.
+all parts; host.py and listener.py run them on one machine (protocol.py and connections.py: how long a caller is waited
+for), function_app.py, asgi.py and triggers.py on Azure Functions.
 """
 
 __version__ = "0.1.0"

@@ -9,19 +9,24 @@ import contextlib
 import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from socket import socket
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import uvicorn
 
 from gateway import captured, wiring
+from gateway.connections import Connections, Patience, possible
 from gateway.ledger import Due
 from gateway.listener import Listener, Queues
+from gateway.protocol import limited
 from gateway.settings import Settings
 from gateway.telemetry import ERROR, log
 from gateway.triggers import Desk
 from gateway.wiring import Gateway
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 CONCURRENCY = 64
 """Deliveries under way at once; each is mostly waiting for a provider."""
@@ -34,7 +39,8 @@ PURGE_SECONDS = 3600.0
 GRACE_SECONDS = 35.0
 """How long a stop waits for what is under way: a little more than the longest transport's deadline."""
 
-MAX_CONNECTIONS = 2048
+PATIENCE = Patience()
+"""How long a caller is waited for, and how many callers there may be."""
 
 
 @runtime_checkable
@@ -138,8 +144,29 @@ class Server(uvicorn.Server):
         yield
 
 
+def configured(app: ASGIApp, host: str, port: int, connections: Connections) -> uvicorn.Config:
+    """The settings of uvicorn; its own limit of connections counts idle ones too and is not used."""
+    return uvicorn.Config(
+        app,
+        host,
+        port,
+        http=limited(connections),
+        ws="none",
+        log_config=None,
+        access_log=False,  # request lines hold keys (?code=)
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+    )
+
+
 async def serve(
-    settings: Settings, environ: Mapping[str, str], host: str, port: int, ready: Callable[[int], None]
+    settings: Settings,
+    environ: Mapping[str, str],
+    host: str,
+    port: int,
+    ready: Callable[[int], None],
+    patience: Patience = PATIENCE,
 ) -> None:
     """Run until SIGINT or SIGTERM; a second signal ends at once."""
     gateway = await wiring.build(settings, environ)
@@ -148,26 +175,18 @@ async def serve(
     # What is here now stays for good: collections need not look at it again and again.
     gc.collect()
     gc.freeze()
-    config = uvicorn.Config(
-        app,
-        host,
-        port,
-        log_config=None,
-        access_log=False,  # request lines hold keys (?code=)
-        server_header=False,
-        lifespan="off",
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_graceful_shutdown=int(GRACE_SECONDS),
-    )
-    server = Server(config, ready)
+    connections = Connections(replace(patience, connections=possible(patience.connections)))
+    server = Server(configured(app, host, port, connections), ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows' loop has none; Ctrl+C then ends it at once
             loop.add_signal_handler(number, _stop, server)
+    watch = asyncio.create_task(connections.watch())
     try:
         async with working(gateway):
             await server.serve()
     finally:
+        watch.cancel()
         await gateway.close()
         log("stopped")
 

@@ -141,9 +141,12 @@ def running_gateway(
     environment: str = "test",
     port: int = 0,
     variables: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "gateway"),
 ) -> Iterator[GatewayProcess]:
     """A gateway for the length of a block; it is stopped politely at the end, unless it is gone already."""
-    gateway = start(store=store, config=config, environment=environment, port=port, variables=variables)
+    gateway = start(
+        store=store, config=config, environment=environment, port=port, variables=variables, program=program
+    )
     try:
         yield gateway
     finally:
