@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from gateway.domains import domain_of, domain_pattern
 
 
 class Model(BaseModel):
@@ -16,8 +19,25 @@ class Model(BaseModel):
 
 
 def folded(email: str) -> str:
-    """The form an address is compared and kept by: providers change its case."""
-    return email.strip().lower()
+    """The form an address is compared and kept by: providers change its case, people write its domain as they read it.
+
+    What is no address is left as it is, so that it is never taken for one.
+    """
+    email = email.strip()
+    if email.isascii() and "xn--" not in (lower := email.lower()):
+        return lower
+    local, at, domain = email.rpartition("@")
+    with suppress(ValueError):
+        email = f"{local}{at}{domain_of(domain)}"
+    return email.lower() if email.isascii() else email
+
+
+def folded_pattern(pattern: str) -> str:
+    """As `folded` for an address with stars, which must have an @; ValueError says what is wrong."""
+    local, at, domain = pattern.strip().rpartition("@")
+    if not at or not local.isascii():
+        raise ValueError('matches no address; write user@example.com, *@example.com, or "*" for anyone')
+    return f"{local.lower()}@{domain_pattern(domain)}"
 
 
 # RFC 5321 dot-string local part and LDH domain. Quoted local parts, comments and groups are refused on purpose: no
@@ -70,14 +90,18 @@ def one_line(text: str) -> str:
 
 
 def _ascii(email: str) -> str:
-    """The address with its domain in IDNA form."""
+    """The address with its domain in IDNA form; one that is in ASCII is read from a store as it was accepted."""
+    return email if email.isascii() else _folded_domain(email)
+
+
+def _folded_domain(email: str) -> str:
     local, at, domain = email.rpartition("@")
-    if not at or domain.isascii():
+    if not at or (domain.isascii() and "xn--" not in domain.lower()):
         return email
     try:
-        return f"{local}@{domain.encode('idna').decode('ascii')}"
-    except UnicodeError:
-        return email
+        return f"{local}@{domain_of(domain)}"
+    except ValueError as error:
+        raise ValueError(f"is not an e-mail address: it {error}") from None
 
 
 def _checked(email: str) -> str:
@@ -118,12 +142,12 @@ class Address(Model):
         if has_control(text):
             raise ValueError("must not contain line breaks or control characters")
         if _BARE.fullmatch(text):
-            return cls(email=_checked(text))
+            return cls(email=_checked(_folded_domain(text)))
         if match := _NAMED.fullmatch(text):
             quoted, plain, email = match.groups()
             name = _ESCAPED.sub(r"\1", quoted) if quoted is not None else plain.strip()
-            return cls(email=_checked(_ascii(email)), name=name)
-        return cls(email=_checked(_ascii(text)))
+            return cls(email=_checked(_folded_domain(email)), name=name)
+        return cls(email=_checked(_folded_domain(text)))
 
 
 def split_addresses(text: str) -> list[str]:
@@ -138,15 +162,24 @@ def _to_address(value: Any) -> Any:
     return Address.parse(value) if isinstance(value, str) else value
 
 
+def _as_written(address: Address) -> Address:
+    """An address from outside: its xn-- labels must be what some name is written as."""
+    email = _folded_domain(address.email)
+    return address if email == address.email else Address(email=email, name=address.name)
+
+
 def _to_addresses(value: Any) -> Any:
     if isinstance(value, str):
         value = split_addresses(value)
     return [_to_address(item) for item in value] if isinstance(value, list) else value
 
 
-AnyAddress = Annotated[Address, BeforeValidator(_to_address, json_schema_input_type=str | Address)]
-"""An address that may be written as one string."""
+AnyAddress = Annotated[
+    Address, BeforeValidator(_to_address, json_schema_input_type=str | Address), AfterValidator(_as_written)
+]
+"""An address from outside, which may be written as one string."""
 Addresses = Annotated[
-    tuple[Address, ...], BeforeValidator(_to_addresses, json_schema_input_type=str | list[str | Address])
+    tuple[Annotated[Address, AfterValidator(_as_written)], ...],
+    BeforeValidator(_to_addresses, json_schema_input_type=str | list[str | Address]),
 ]
 """Several addresses; one string may hold a comma-separated list."""

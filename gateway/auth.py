@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.config import Config
+from gateway.domains import ANY, is_listed
 from gateway.errors import Rejected
-from gateway.sources.form import origin_of
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer'}
 """On every 401: .NET and PowerShell send their credentials only after it."""
@@ -145,7 +145,7 @@ def _any_match(keys: Iterable[str], hashes: list[str]) -> bool:
 def origin_allowed(origin: str, origins: Iterable[str]) -> bool:
     """Whether a browser page of this origin may post; `*` allows every page."""
     allowed = tuple(origins)
-    return "*" in allowed or (bool(origin) and origin_of(origin) in {origin_of(item) for item in allowed})
+    return ANY in allowed or is_listed(origin, allowed)
 
 
 def stated_origin(headers: Mapping[str, str]) -> str | None:

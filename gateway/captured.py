@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import openapi, web
+from gateway.address import folded
 from gateway.auth import Keyring
 from gateway.errors import Rejected
 from gateway.ledger import Captured, Store
@@ -124,7 +125,7 @@ def captured_json(item: Captured) -> dict[str, Any]:
 
 def _matches(item: Captured, to: str, subject: str) -> bool:
     """`to` is a whole address (or a part of one, without @), `subject` any part; neither minds case."""
-    emails = [address.email.lower() for address in item.message.recipients]
-    wanted = to.strip().lower()
+    emails = [folded(address.email) for address in item.message.recipients]
+    wanted = folded(to)
     reached = wanted in emails if "@" in wanted else any(wanted in email for email in emails)
     return (not wanted or reached) and subject.strip().lower() in item.message.subject.lower()

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from gateway.address import Address, Addresses, AnyAddress, Model
+from gateway.address import Address, Addresses, AnyAddress, Model, folded, folded_pattern
+from gateway.domains import ANY, listed_origin
 from gateway.message import Priority
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
@@ -57,6 +59,23 @@ def _hashed(value: str) -> str:
     return value
 
 
+def allowed_pattern(value: str) -> str:
+    """One entry of `allow`, folded as the addresses are that it is compared with; ValueError says what is wrong."""
+    return value if value == ANY else folded_pattern(value)
+
+
+def _lenient(fold: Callable[[str], str]) -> Callable[[str], str]:
+    """`configfile` says what is wrong with what stays as it is here, so that it hides no other mistake of the entry."""
+
+    def read(value: str) -> str:
+        try:
+            return fold(value)
+        except ValueError:
+            return value
+
+    return read
+
+
 UNCHECKED = "templates are not checked"
 """The validation context of a process that renders nothing: a template needs Jinja to be read, a doorbell does not."""
 
@@ -82,6 +101,8 @@ Patterns = Annotated[
     BeforeValidator(_strings, json_schema_input_type=str | int | list[str | int]),
 ]
 KeyHash = Annotated[str, BeforeValidator(_hashed)]
+Origin = Annotated[str, AfterValidator(_lenient(listed_origin))]
+Allowed = Annotated[str, AfterValidator(_lenient(allowed_pattern))]
 Template = Annotated[str, BeforeValidator(_template)]
 
 
@@ -139,7 +160,7 @@ class Sender(Model):
         """Where the provider counts its mail: the mailbox, or the host of its own ACS resource ("" without one)."""
         if self.transport == "acs":
             return acs_host(self.connection_string or self.endpoint)
-        return (self.mailbox or self.address).email.lower()
+        return folded((self.mailbox or self.address).email)
 
     def way_out(self, *, production: bool) -> str:
         """The transport that is really used: capture, unless this is production or the sender is live."""
@@ -188,7 +209,7 @@ class Source(Model):
     key_in_path: bool = Field(
         default=False, description="also take the key as last path segment (paths reach telemetry)"
     )
-    origins: tuple[str, ...] = Field((), description="form: the web sites that may post")
+    origins: tuple[Origin, ...] = Field((), description="form: the web sites that may post")
     require_origin: bool = Field(default=False, description="form: refuse what has no Origin header")
     sender: str
     to: Recipients = ()
@@ -197,7 +218,7 @@ class Source(Model):
     subject: Template = Field("", description="a template that replaces the look's subject")
     template: str | None = Field(None, description="the look: default, alert, form, or a folder under templates")
     language: Literal["en", "de"] = "en"
-    allow: tuple[str, ...] = Field((), description="native: the only recipients a caller may name")
+    allow: tuple[Allowed, ...] = Field((), description="native: the only recipients a caller may name")
     routes: tuple[Route, ...] = ()
 
 
@@ -236,5 +257,5 @@ class Config(Model):
         found: dict[str, Address] = {}
         for name in names:
             for address in self.recipients.get(name) or (Address.parse(name),):
-                found.setdefault(address.email.lower(), address)
+                found.setdefault(folded(address.email), address)
         return tuple(found.values())

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from gateway import parts
 from gateway.address import Address
-from gateway.config import NAME, Config, Route, Sender, Source
+from gateway.config import NAME, Config, Route, Sender, Source, allowed_pattern
+from gateway.domains import listed_origin
 from gateway.errors import ConfigurationError, Problem
 from gateway.yamlfile import Document
 from gateway.yamlfile import Path as FieldPath
@@ -202,9 +203,8 @@ class _Draft:
             yield ("origins",), "is missing; list the web sites that may post, such as https://www.example.com"
         if source.require_origin and (source.kind != FORM or not source.origins):
             yield ("require_origin",), "only means something for a form with `origins`"
-        for index, origin in enumerate(source.origins):
-            if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
-                yield ("origins", index), "must be scheme and host, such as https://www.example.com"
+        yield from _each(("origins",), source.origins, listed_origin)
+        yield from _each(("allow",), source.allow, allowed_pattern)
         yield from self._recipients(("to",), source.to)
         yield from self._recipients(("cc",), source.cc)
         yield from self._routes(source)
@@ -287,6 +287,15 @@ def _mistakes(path: FieldPath, error: ValidationError) -> Iterator[tuple[FieldPa
             "missing": "is missing",
         }
         yield where, known.get(item["type"], item["msg"].removeprefix("Value error, "))
+
+
+def _each(path: FieldPath, values: tuple[str, ...], read: Callable[[str], object]) -> Iterator[tuple[FieldPath, str]]:
+    """What `read` says against the entries of a list."""
+    for index, value in enumerate(values):
+        try:
+            read(value)
+        except ValueError as error:
+            yield (*path, index), str(error)
 
 
 def _is_branch(part: str | int) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from gateway.address import folded
 from gateway.clock import wall_clock
 from gateway.errors import Reason, Rejected
 from gateway.ledger import Amendment, Entry, Event, MessageState, Store
@@ -154,7 +155,7 @@ def _chosen(entry: Entry, message: str) -> Sequence[MessageState]:
 def _partly_arrived(state: MessageState) -> bool:
     """Whether a message ended badly for some of its recipients only: the provider reported on them one by one."""
     missed = {known.email for known in state.recipients if known.status in REPLAYABLE}
-    everybody = {address.email.lower() for address in state.to} | {known.email for known in state.recipients}
+    everybody = {folded(address.email) for address in state.to} | {known.email for known in state.recipients}
     return bool(missed) and bool(everybody - missed)
 
 

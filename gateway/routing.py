@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from gateway.address import Address
+from gateway.address import Address, folded
 from gateway.config import Config, Route, Source
 from gateway.errors import Rejected
 from gateway.message import Priority, Target
@@ -168,17 +168,8 @@ def _label_reader(name: str) -> _Read:
 
 
 def _allow_pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """One expression for all of `allow`; a star never crosses an @."""
-    return re.compile("|".join(_in_ascii(pattern).replace(r"\*", r"[^@\s]*") for pattern in patterns) or r"(?!)")
-
-
-def _in_ascii(pattern: str) -> str:
-    """The pattern quoted, in lower case, its domain in the IDNA form that addresses are compared in."""
-    local, at, domain = pattern.strip().lower().rpartition("@")
-    try:
-        return re.escape(local + at + (domain if domain.isascii() else domain.encode("idna").decode("ascii")))
-    except UnicodeError:
-        return r"(?!)"
+    """One expression for all of `allow`, which is folded as addresses are; a star never crosses an @."""
+    return re.compile("|".join(re.escape(pattern).replace(r"\*", r"[^@\s]*") for pattern in patterns) or r"(?!)")
 
 
 def _check_allowed(source: str, allow: re.Pattern[str] | None, named: Envelope) -> None:
@@ -189,7 +180,7 @@ def _check_allowed(source: str, allow: re.Pattern[str] | None, named: Envelope) 
         f"{field}[{index}]": f"may not be named by this caller; sources.{source}.allow lists who may"
         for field, addresses in (("to", named.to), ("cc", named.cc), ("bcc", named.bcc))
         for index, address in enumerate(addresses)
-        if not allow.fullmatch(address.email.lower())
+        if not allow.fullmatch(folded(address.email))
     }
     if refused:
         raise Rejected(422, "recipient_not_allowed", "This caller may not write to these recipients.", fields=refused)
@@ -201,7 +192,7 @@ def _without_recipients(named: Envelope) -> Envelope:
 
 def _each_once(*lists: tuple[Address, ...]) -> tuple[tuple[Address, ...], ...]:
     """The lists without anybody named before; the first mention wins."""
-    emails = [address.email.lower() for address in chain(*lists)]
+    emails = [folded(address.email) for address in chain(*lists)]
     if len(set(emails)) == len(emails):
         return lists
     seen: set[str] = set()
@@ -209,7 +200,7 @@ def _each_once(*lists: tuple[Address, ...]) -> tuple[tuple[Address, ...], ...]:
     for addresses in lists:
         kept: list[Address] = []
         for address in addresses:
-            if (email := address.email.lower()) not in seen:
+            if (email := folded(address.email)) not in seen:
                 seen.add(email)
                 kept.append(address)
         result.append(tuple(kept))

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.address import Address, one_line
+from gateway.address import Address, folded, one_line
 from gateway.clock import wall_clock
 from gateway.errors import ConfigurationError, Problem, Rejected, StoreUnavailable
 from gateway.ledger import Entry, Store
@@ -241,9 +241,9 @@ async def _unsuppress(store: Store, options: argparse.Namespace) -> None:
     if not await Suppressions(store).remove(options.address):
         raise Rejected(404, "not_found", "This address is not on the suppression list.")
     if options.json:
-        print_json({"address": options.address.strip().lower()})
+        print_json({"address": folded(options.address)})
     else:
-        print(f"{options.address.strip().lower()} gets mail again")
+        print(f"{folded(options.address)} gets mail again")
 
 
 # -------------------------------------------------------------------------------------------------- output

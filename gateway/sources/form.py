@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from gateway.address import Address, one_line
+from gateway.domains import is_listed, origin_of
 from gateway.errors import Rejected
 from gateway.message import Attachment
 from gateway.notification import Notification, Pair, unbracketed, untitled
@@ -34,7 +35,6 @@ LONGEST_URL = 2000
 CAPTCHAS = frozenset({"cf-turnstile-response", "g-recaptcha-response", "h-captcha-response"})
 RESERVED = frozenset({"_subject", "_replyto", "_next", "_gotcha", "_charset_"}) | CAPTCHAS
 
-_PORTS = {"http": 80, "https": 443}
 _PLAIN_LINE = re.compile(r"([\w.\[\]-][\w.\[\] -]{0,99})=(.*)", re.DOTALL)
 # RFC 3986's reserved characters and %, which a URL that is one already uses rightly.
 _URL_SAFE = "%:/?#[]@!$&'()*+,;="
@@ -99,28 +99,16 @@ def next_url(form: Form, origins: Iterable[str]) -> str | None:
     redirect: otherwise our address would lend its good name to any other.
     """
     wanted = form.reserved.get("_next", "").strip(" ")
-    allowed = {found for origin in origins if (found := origin_of(origin))}
     if not wanted.isprintable() or not 0 < len(wanted) <= LONGEST_URL or "\\" in wanted or " " in wanted:
         return None
     if wanted.startswith("/") and not wanted.startswith("//"):
         wanted = form.site + wanted
-    return quote(wanted, safe=_URL_SAFE) if origin_of(wanted) in allowed else None
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of an absolute http(s) URL as a browser compares them; nothing for anything else."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return ""
-    host = parts.hostname or ""
-    if parts.scheme not in _PORTS or not url.lower().startswith(f"{parts.scheme}://") or "\\" in url:
-        return ""
-    if not host or not host.isascii() or "@" in parts.netloc or "%" in parts.netloc:
-        return ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" + (f":{port}" if port is not None and port != _PORTS[parts.scheme] else "")
+    if not is_listed(wanted, origins):
+        return None
+    authority = urlsplit(wanted).netloc
+    if not authority.isascii():
+        wanted = origin_of(wanted) + wanted.partition(authority)[2]
+    return quote(wanted, safe=_URL_SAFE)
 
 
 def _pairs(payload: Payload, headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:

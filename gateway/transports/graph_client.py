@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from gateway.address import folded
 from gateway.clock import wall_clock
 from gateway.errors import Outcome, Reason, TransportError
 from gateway.message import DEADLINES
@@ -119,7 +120,7 @@ class Account:
     @asynccontextmanager
     async def slot(self, mailbox: str) -> AsyncIterator[None]:
         """One of the mailbox's four; a certain no when none becomes free soon."""
-        slots = self._now().slots.setdefault(mailbox.lower(), asyncio.Semaphore(SLOTS))
+        slots = self._now().slots.setdefault(folded(mailbox), asyncio.Semaphore(SLOTS))
         try:
             async with asyncio.timeout(WAIT):
                 await slots.acquire()

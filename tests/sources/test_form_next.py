@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sources.form import Form, next_url, origin_of, read_form
+from gateway.domains import origin_of
+from gateway.sources.form import Form, next_url, read_form
 from tests.sources.test_form import SITE, URLENCODED, encoded
 
 ORIGINS = (SITE, "http://localhost:3000", "https://[2001:db8::1]:8443")
@@ -35,6 +36,7 @@ class TestNext:
             ("/", f"{SITE}/"),
             ("/a//b?next=//evil.test", f"{SITE}/a//b?next=//evil.test"),
             ("/@evil.test", f"{SITE}/@evil.test"),
+            ("https://www\u3002example\uff0ecom/x?y", f"{SITE}/x?y"),
         ],
     )
     def test_the_sources_own_sites_are_allowed(self, wanted: str, url: str) -> None:
@@ -83,8 +85,8 @@ class TestNext:
             "https://example.com",
             "https://wwwXexample.com",
             "https://www.example.com.",
-            "https://www\u3002example\u3002com",
-            "https://www.example\uff0ecom",
+            "https://www.example\u200b.com",
+            "https://www.example.com\uff0fevil.test",
             "https://www.\u0435xample.com",
             "https://[::1",
             "https://[evil.test]",
@@ -107,6 +109,14 @@ class TestNext:
     def test_everything_else_is_not(self, wanted: str) -> None:
         """Other sites, other schemes, and every trick to make one look like ours."""
         assert next_url(form(wanted), ORIGINS) is None
+
+    def test_an_international_site_is_named_as_browsers_write_it(self) -> None:
+        """However the page wrote it: a Location header is ASCII."""
+        listed = ("https://www.xn--mller-kva.de", "https://*.example.org")
+
+        assert "https://www.xn--mller-kva.de/danke" == next_url(form("https://www.Müller.de/danke"), listed)
+        assert "https://a.b.example.org" == next_url(form("https://a.b.example.org"), listed)
+        assert next_url(form("https://example.org"), listed) is None
 
     def test_a_star_opens_no_redirect(self) -> None:
         """Everyone may post then, but our address lends its name to nobody."""
