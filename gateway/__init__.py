@@ -3,7 +3,8 @@
 The way of one notification, as the modules stand:
 
     api.py          a request comes in; auth.py asks who sends it; queues.py takes what comes by queue
-    sources/        its payload becomes a Notification            (SOCKET 1: one module per kind)
+    sources/        its payload becomes a Notification            (SOCKET 1: one module per kind);
+                    filetypes.py says what a visitor's file is
     pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,
     stores/         the store makes them durable                  (SOCKET 3: sqlite, azure) - and only now 202
     delivery.py     claim; pacing.py says whose turn it is, suppressions.py who gets no mail; send, settle; retry.py

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from gateway.address import Address, Addresses, AnyAddress, Model, folded, folded_pattern
 from gateway.domains import ANY, listed_origin
+from gateway.filetypes import ALIASES, TYPES
 from gateway.message import Priority
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
@@ -24,6 +25,9 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SIZE = re.compile(r"(\d{1,15}) ?([KMG]?B)?", re.IGNORECASE)
+_BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+_GROUPS = frozenset({"*/*", *(f"{kind.partition('/')[0]}/*" for kind in TYPES)})
 _MATCH_KEYS = frozenset({"severity", "state", "kind", "title"})
 
 
@@ -34,6 +38,31 @@ def _duration(value: Any) -> Any:
     if not match:
         raise ValueError("is not a duration; write 30s, 5m, 4h or 7d")
     return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+
+
+def _size(value: Any) -> Any:
+    match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError("is not a size; write a number of bytes, 500KB, 5MB or 2GB (1KB is 1,024 bytes)")
+    return int(match.group(1)) * _BYTES[(match.group(2) or "").upper()]
+
+
+def as_size(count: int) -> str:
+    """A number of bytes as people write it: `5 MB`, `2.5 GB`."""
+    unit = next((unit for unit in ("GB", "MB", "KB") if count >= _BYTES[unit]), "B")
+    return f"{count / _BYTES[unit]:.4g} {unit}"
+
+
+def _media(value: Any) -> Any:
+    """A type that can be told, in its usual name; or every harmless one of a group."""
+    text = str(value).strip().lower()
+    known = ALIASES.get(text, text)
+    if known not in TYPES and known not in _GROUPS:
+        raise ValueError(
+            "is no media type that a file can be told to be; docs/sources/form.md lists them. A group is image/*, "
+            "audio/*, video/*, text/* or application/*; application/octet-stream is whatever cannot be told"
+        )
+    return known
 
 
 def _strings(value: Any) -> Any:
@@ -94,6 +123,11 @@ def _template(value: str, info: ValidationInfo) -> str:
 
 Duration = Annotated[
     timedelta, BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)])
+]
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | Annotated[str, Field(pattern=_SIZE.pattern)])]
+MediaTypes = Annotated[
+    tuple[Annotated[str, BeforeValidator(_media)], ...],
+    BeforeValidator(_strings, json_schema_input_type=str | list[str]),
 ]
 Recipients = Annotated[tuple[str, ...], BeforeValidator(_strings, json_schema_input_type=str | list[str])]
 Patterns = Annotated[
@@ -201,6 +235,16 @@ class Route(Model):
         return self
 
 
+class Files(Model):
+    """Which files a form takes."""
+
+    most: int = Field(5, ge=0, le=20, description="how many in one post; 0 takes none")
+    bytes: Size = Field(5 * 1024**2, gt=0, description="the largest one file may be")
+    types: MediaTypes = Field(
+        ("image/*", "application/pdf"), min_length=1, description="media types, judged by what a file really is"
+    )
+
+
 class Source(Model):
     """One kind of payload, who may send it, and where it goes."""
 
@@ -211,6 +255,7 @@ class Source(Model):
     )
     origins: tuple[Origin, ...] = Field((), description="form: the web sites that may post")
     require_origin: bool = Field(default=False, description="form: refuse what has no Origin header")
+    files: Files = Field(Files(), description="form: the files that visitors may send")
     sender: str
     to: Recipients = ()
     cc: Recipients = ()

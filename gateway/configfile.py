@@ -205,6 +205,8 @@ class _Draft:
             yield ("require_origin",), "only means something for a form with `origins`"
         yield from _each(("origins",), source.origins, listed_origin)
         yield from _each(("allow",), source.allow, allowed_pattern)
+        if "files" in source.model_fields_set and source.kind != FORM:
+            yield ("files",), "only means something for a form"
         yield from self._recipients(("to",), source.to)
         yield from self._recipients(("cc",), source.cc)
         yield from self._routes(source)

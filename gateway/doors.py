@@ -20,7 +20,7 @@ from gateway.config import Config, Source
 from gateway.errors import Rejected
 from gateway.pipeline import Accepted, Line
 from gateway.shown import message_json
-from gateway.sources.form import Form, next_url, read_form
+from gateway.sources.form import Form, next_url, notification_of, read_form
 from gateway.telemetry import about
 
 FORM = "form"
@@ -87,7 +87,7 @@ class Doors:
         if web.lost_body(body, headers):
             raise web.length_required()
         form = read_form(body, headers)
-        notifications = sources.read(FORM, body, headers, name)
+        notifications = notification_of(form, name, source.files)
         accepted = await self._accept(name, notifications, body, headers)
         return self._form_answer(accepted, form, headers, name, source)
 

@@ -14,8 +14,9 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import configfile
-from gateway.config import _MATCH_KEYS, Admin, Config, Group, Rate, Retention, Route, Sender, Source, _duration
+from gateway.config import _MATCH_KEYS, Admin, Config, Files, Group, Rate, Retention, Route, Sender, Source, _duration
 from gateway.errors import Reason
+from gateway.filetypes import ENDINGS, STARRED, TYPES
 from gateway.looks import variables
 from gateway.message import WORST_FIRST, Priority, Status
 from gateway.notification import SEVERITY_WORDS, Notification, Severity, State
@@ -30,6 +31,7 @@ README = documents()["README.md"]
 CONFIGURATION = documents()["docs/configuration.md"]
 HTTP = documents()["docs/http.md"]
 STATES = documents()["docs/states.md"]
+FORM = documents()["docs/sources/form.md"]
 VARIABLES = [field.metadata["name"] for field in Settings.__dataclass_fields__.values()]
 REFUSALS = {"Rejected", "_problem"}
 
@@ -101,6 +103,7 @@ def test_the_local_settings_sample_names_what_a_local_run_needs() -> None:
         ("senders", Sender),
         ("sources", Source),
         ("routes", Route),
+        ("files", Files),
         ("group", Group),
         ("admin", Admin),
         ("retention", Retention),
@@ -243,6 +246,25 @@ def test_limits_are_the_documented_ones() -> None:
     assert f"{BODY_LIMIT // 1024**2} MiB ({BODY_LIMIT:,} bytes)" in HTTP.text
     assert f"more than {MOST_FIELDS} fields" in form
     assert f"more than {MOST_FILES} files" in " ".join(form.split())
+
+
+def test_every_type_of_a_file_is_documented() -> None:
+    """With its endings, and whether a star stands for it."""
+    tables = re.findall(r"\| types (in a star|only by name) \|.*\n\|-.*\n((?:\|.*\n)+)", FORM.section("Files"))
+    rows = {how: dict(re.findall(r"^\| `(\S+)` \| (.*) \|$", text, re.MULTILINE)) for how, text in tables}
+
+    assert rows.keys() == {"in a star", "only by name"}
+    assert [sorted(rows["in a star"]), sorted(rows["only by name"])] == [sorted(STARRED), sorted(TYPES - STARRED)]
+    assert {
+        ending for row in rows.values() for cell in row.values() for ending in re.findall(r"`(\w+)`", cell)
+    } == ENDINGS
+
+
+def test_the_default_of_a_forms_files_is_the_documented_one() -> None:
+    """Numbers and types."""
+    told: dict[str, Any] = {name: cells[1].strip("`") for name, cells in CONFIGURATION.table("files").items()}
+
+    assert Files.model_validate({**told, "types": told["types"].strip("[]").split(", ")}) == Files()
 
 
 def test_every_field_of_our_own_json_is_documented() -> None:

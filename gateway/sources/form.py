@@ -18,11 +18,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from gateway.address import Address, one_line
+from gateway.config import Files
 from gateway.domains import is_listed, origin_of
 from gateway.errors import Rejected
 from gateway.message import Attachment
 from gateway.notification import Notification, Pair, unbracketed, untitled
 from gateway.sources.explain import shown
+from gateway.sources.files import taken
 from gateway.sources.media import DEFAULT, is_media
 from gateway.sources.multipart import Part, is_multipart
 from gateway.sources.payload import MOST_PAIRS, Payload, Shape, leaves, plain, scalar, sniff
@@ -42,10 +44,13 @@ _URL_SAFE = "%:/?#[]@!$&'()*+,;="
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What was filled in: `fields` to show, `files`, `reserved` instructions, and the `site` it stands on, if known."""
+    """What was filled in: `fields` to show, `files`, `reserved` instructions, and the `site` it stands on, if known.
+
+    A file has its field's name, and the type that its sender claims.
+    """
 
     fields: tuple[Pair, ...]
-    files: tuple[Attachment, ...]
+    files: tuple[tuple[str, Attachment], ...]
     reserved: Mapping[str, str]
     site: str = ""
 
@@ -57,7 +62,11 @@ class Form:
 
 def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notification]:
     """One Notification; none for a bot, which must not notice. Rejected says why a form cannot be taken."""
-    form = read_form(body, headers)
+    return notification_of(read_form(body, headers), source)
+
+
+def notification_of(form: Form, source: str, files: Files | None = None) -> list[Notification]:
+    """The same of a form that was read; `files` says which are taken, without it all are, as what they claim to be."""
     if form.caught:
         return []
     if not form.files and not any(pair.value.strip() for pair in form.fields):
@@ -69,7 +78,7 @@ def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notifica
         kind="form",
         title=unbracketed(title) or untitled(source),
         fields=fields,
-        attachments=form.files,
+        attachments=tuple(file for _, file in form.files) if files is None else taken(form.files, files),
         reply_to=reply_to,
     )
     return [notification]
@@ -82,11 +91,12 @@ def read_form(body: bytes, headers: Mapping[str, str]) -> Form:
     names = {name for name, _ in pairs}
     if payload.left_out or len(names) > MOST_FIELDS:
         raise Rejected(422, "invalid", f"The form has more than {MOST_FIELDS} fields.")
-    if len(payload.files) > MOST_FILES:
+    files = [part for part in payload.files if part.content]
+    if len(files) > MOST_FILES:
         raise Rejected(413, "too_large", f"The form has more than {MOST_FILES} files.")
     return Form(
         fields=tuple(Pair(name=name, value=value) for name, value in pairs if not _is_hidden(name)),
-        files=tuple(_attachment(part) for part in payload.files if part.content),
+        files=tuple((_name(part.name), _attachment(part)) for part in files),
         reserved={name: value for name, value in pairs if name in RESERVED},
         site=_site(headers),
     )
@@ -196,7 +206,7 @@ def _reply_to(form: Form) -> tuple[tuple[Address, ...], tuple[Pair, ...]]:
 
 
 def _attachment(part: Part) -> Attachment:
-    name = one_line((part.filename or "")[-255:]) or "file"
+    name = one_line((part.filename or "")[-255:]).rstrip(". ") or "file"
     return Attachment(
         name=name, content_type=part.content_type if is_media(part.content_type) else DEFAULT, content=part.content
     )

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 from pydantic_core import from_json
 
+from gateway.address import seen
 from gateway.sources.multipart import Part, is_multipart, parts
 
 MOST_PAIRS = 1000
@@ -239,7 +240,8 @@ def _multipart(found: list[Part]) -> Payload:
 
 def _value(part: Part, charset: str) -> str:
     if part.filename:
-        return part.filename if part.content else f"{part.filename} (empty file)"
+        name = seen(part.filename)
+        return name if part.content else f"{name} (empty file)"
     return _in_charset(part.content, charset, charset_of(part.content_type))
 
 

@@ -84,7 +84,7 @@ async def test_an_alert_is_taken_with_200(caller: Caller) -> None:
 async def test_a_form_with_a_file_is_taken(caller: Caller) -> None:
     """Multipart is bytes; they come through the host unharmed."""
     form = aiohttp.FormData({"name": "Zoë", "email": "zoe@example.com"})
-    form.add_field("file", bytes(range(256)), filename="all.bin", content_type="application/octet-stream")
+    form.add_field("file", b"%PDF-1.7\n" + bytes(range(256)), filename="all.pdf", content_type="application/pdf")
     body = form()
 
     response = await caller.post(
