@@ -21,6 +21,7 @@ from gateway.clock import wall_clock
 from gateway.config import Config
 from gateway.doors import Doors
 from gateway.errors import Rejected, StoreUnavailable
+from gateway.guard import KEYED, Access
 from gateway.inbox import Inbox
 from gateway.ledger import Store
 from gateway.message import Status
@@ -34,9 +35,16 @@ from gateway.telemetry import log
 
 
 def build(
-    settings: Settings, config: Config, store: Store, line: Line, listed: Suppressions | None = None
+    settings: Settings,
+    config: Config,
+    store: Store,
+    line: Line,
+    listed: Suppressions | None = None,
+    access: Access = KEYED,
 ) -> web.Front:
-    """The ASGI application; `listed` is the suppression list as this process's deliveries know it."""
+    """The ASGI application; `listed` is the suppression list as this process's deliveries know it, `access` what its
+    host knows of who can reach it.
+    """
     keyring = Keyring(config)
     app = FastAPI(
         title="Notification Gateway",
@@ -51,14 +59,15 @@ def build(
     _add_views(app, Views(settings, store, keyring))
     _add_desk(app, Desk(keyring, Operators(store), listed or Suppressions(store)))
     if not settings.production:
-        CapturedMail(settings, store, keyring).add_to(app)
-        Inbox(settings, config, store, keyring).add_to(app)
+        mail = CapturedMail(store, keyring, access)
+        mail.add_to(app)
+        Inbox(settings, config, mail).add_to(app)
     for expected in (Rejected, StoreUnavailable, Exception):
         app.add_exception_handler(expected, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     openapi.complete(app)
     straight = {"/v1/notifications": doors.native, "/v1/webhooks/": doors.webhook, "/v1/forms/": doors.form}
-    return web.Front(app, straight)
+    return web.Front(app, straight, access)
 
 
 def _add_doors(app: FastAPI, doors: Doors) -> None:

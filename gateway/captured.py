@@ -15,12 +15,15 @@ from gateway import openapi, web
 from gateway.address import folded
 from gateway.auth import Keyring
 from gateway.errors import Rejected
+from gateway.guard import Access
 from gateway.ledger import Captured, Store
-from gateway.settings import Environment, Settings
 from gateway.shown import message_json, time_json
 
 POLL = 0.05
 """Seconds between two looks while a caller waits for a mail."""
+
+DOWNLOAD_POLICY = "default-src 'none'; sandbox"
+"""For what is saved and never shown, should a browser show it all the same."""
 
 LONGEST_WAIT = 120
 MOST = 1000
@@ -35,18 +38,13 @@ def answer_all() -> None:
         event.set()
 
 
-def open_to_all(settings: Settings) -> bool:
-    """Whether captured mail needs no key: on a developer's machine and in tests."""
-    return settings.environment in {Environment.LOCAL, Environment.TEST}
-
-
 @dataclass(frozen=True)
 class CapturedMail:
     """The routes under /v1/captured."""
 
-    settings: Settings
     store: Store
     keyring: Keyring
+    access: Access
 
     def add_to(self, app: FastAPI) -> None:
         """Register the routes."""
@@ -55,8 +53,8 @@ class CapturedMail:
         app.get("/v1/captured/{id}/raw", **openapi.RAW)(self.raw)
 
     def check(self, request: Request) -> None:
-        """Let a developer in, and elsewhere an operator."""
-        if not open_to_all(self.settings):
+        """Let a developer in on the own machine, and elsewhere an operator."""
+        if not self.access.keyless:
             self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
 
     async def find(self, request: Request) -> Response:
@@ -110,7 +108,8 @@ class CapturedMail:
         kept = await self.store.captured_one(request.path_params["id"])
         if kept is None:
             raise Rejected(404, "not_found", "No captured mail has this id.")
-        return Response(mime.build(kept.message), media_type="message/rfc822", headers=web.NO_REFERRER)
+        saved = {"Content-Disposition": 'attachment; filename="mail.eml"', "Content-Security-Policy": DOWNLOAD_POLICY}
+        return Response(mime.build(kept.message), media_type="message/rfc822", headers=saved)
 
     async def forget(self, request: Request) -> Response:
         """Delete all captured mail, as a test does before it begins."""

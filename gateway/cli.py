@@ -18,13 +18,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import __version__
 from gateway import commands as operators
 from gateway.commands import doctor, send
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Problem
 from gateway.settings import Environment, Settings
+
+if TYPE_CHECKING:
+    from gateway.guard import Access
 
 SCHEMA_FILE = "gateway.schema.json"
 DEFAULT_PORT = 7071
@@ -51,6 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--store", help="sqlite:PATH or azure (GATEWAY_STORE)")
     dev.add_argument("--host", default="127.0.0.1", help="address to listen on")
     dev.add_argument("--port", type=int, default=DEFAULT_PORT, help="port to listen on; 0 takes a free one")
+    dev.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        type=_host_name,
+        action="append",
+        default=[],
+        help="a host name that requests may use beside this machine's own; may be repeated",
+    )
+    dev.add_argument(
+        "--open", action="store_true", help="beyond this machine too, captured mail needs no key: everybody may read it"
+    )
     dev.set_defaults(run=_dev)
 
     check = commands.add_parser("check", help="read a configuration and say every mistake")
@@ -86,15 +100,47 @@ def _dev(options: argparse.Namespace) -> int:
     from gateway import host, telemetry
 
     settings = _settings(options.config, options.store)
+    access = _access(settings, options)
     telemetry.configure()
 
     def ready(port: int) -> None:
-        telemetry.log("listening", port=port, environment=settings.environment, store=settings.store.partition(":")[0])
+        store = settings.store.partition(":")[0]
+        inbox = "local" if access.keyless else "none" if settings.production else "admin"
+        if access.addresses:
+            telemetry.log("open_to_everybody", telemetry.WARNING, port=port)
+            inbox = "everybody"
+        telemetry.log("listening", port=port, environment=settings.environment, store=store, inbox=inbox)
         if sys.stderr.isatty():
             shown = "127.0.0.1" if options.host in {"0.0.0.0", "::"} else options.host  # noqa: S104  # only compared
             print(f"\n  Captured mail:  http://{shown}:{port}/\n  The HTTP API:   http://{shown}:{port}/docs\n")
 
-    return _run(host.serve(settings, os.environ, options.host, options.port, ready))
+    return _run(host.serve(settings, os.environ, options.host, options.port, ready, access=access))
+
+
+def _access(settings: Settings, options: argparse.Namespace) -> Access:
+    """What the address lets in. Beyond this machine nobody reads captured mail without being asked for a key."""
+    from gateway import guard, wiring
+
+    developing = settings.environment in {Environment.LOCAL, Environment.TEST}
+    if options.open and not developing:
+        what = f"is for local and test only; GATEWAY_ENVIRONMENT is {settings.environment}"
+        raise ConfigurationError([Problem("command line", 0, "--open", what)])
+    access = guard.listener(options.host, options.allow_host, keyless=developing, opened=options.open)
+    if developing and not access.keyless and wiring.load(settings, os.environ).admin is None:
+        what = (
+            f"lets others than this machine in at {options.host}: captured mail then needs an admin key. "
+            "Write `admin: {keys: […]}` into gateway.yaml, or say --open if everybody there may read all mail"
+        )
+        raise ConfigurationError([Problem("command line", 0, "--host", what)])
+    return access
+
+
+def _host_name(text: str) -> str:
+    from gateway.guard import named
+
+    if named(text) is None:
+        raise argparse.ArgumentTypeError(f"{text} is no host name; write one such as gateway.test")
+    return text
 
 
 def _run(work: Any) -> int:

@@ -17,6 +17,7 @@ import uvicorn
 
 from gateway import captured, wiring
 from gateway.connections import Connections, Patience, possible
+from gateway.guard import KEYED, Access
 from gateway.ledger import Due
 from gateway.listener import Listener, Queues
 from gateway.protocol import limited
@@ -167,9 +168,10 @@ async def serve(
     port: int,
     ready: Callable[[int], None],
     patience: Patience = PATIENCE,
+    access: Access = KEYED,
 ) -> None:
-    """Run until SIGINT or SIGTERM; a second signal ends at once."""
-    gateway = await wiring.build(settings, environ)
+    """Run until SIGINT or SIGTERM; a second signal ends at once. `access` is what this address lets in."""
+    gateway = await wiring.build(settings, environ, access)
     app = gateway.app
     gateway.line.renderer.warm()
     # What is here now stays for good: collections need not look at it again and again.

@@ -24,7 +24,7 @@ LOGGER = logging.getLogger("gateway")
 
 ALLOWED = frozenset(
     "notification message source kind sender transport attempt status reason code due port count seconds problem error "
-    "store environment operation queue queues poison".split()
+    "store environment operation queue queues poison inbox".split()
 )
 """The only facts a line may carry; promise 6 rests on this list."""
 

@@ -15,8 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import guard
 from gateway.auth import presented
 from gateway.errors import Rejected, StoreUnavailable
+from gateway.guard import Access
 from gateway.telemetry import ERROR, continued, log
 
 BODY_LIMIT = 10 * 1024 * 1024
@@ -208,10 +210,11 @@ class Front:
     of its time (`make bench`). Whatever escapes becomes a problem+json answer, never an empty 500.
     """
 
-    def __init__(self, app: ASGIApp, doors: Mapping[str, Endpoint]) -> None:
+    def __init__(self, app: ASGIApp, doors: Mapping[str, Endpoint], access: Access) -> None:
         """`doors` by path; one that ends with a slash takes the source's name behind it."""
         self.app = app
         self._doors = doors
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -220,16 +223,20 @@ class Front:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
+            if message["type"] == "http.response.start":
+                message["headers"] = guard.answered(scope["path"], message.get("headers", ()))
             await send(message)
 
         try:
             continued(scope.get("headers", ()))
+            if scope["type"] == "http":
+                guard.check(self._access, scope)
             await self._answer(scope, receive, watched)
         except Exception as error:
             if scope["type"] != "http":
                 raise
             if not started:  # FastAPI raises once more what its handlers have answered and logged
-                await problem(as_rejection(error))(scope, receive, send)
+                await problem(as_rejection(error))(scope, receive, watched)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, name = self._door(scope) if scope["type"] == "http" and scope["method"] == "POST" else (None, "")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gateway import configfile, sources, telemetry
 from gateway.config import UNCHECKED, Config, Sender
 from gateway.errors import ConfigurationError, Problem
+from gateway.guard import KEYED, Access
 from gateway.ledger import Store
 from gateway.message import Transport
 from gateway.settings import Settings
@@ -44,6 +45,7 @@ class Gateway:
     suppressions: Suppressions
     transports: dict[tuple[str, str, str], Transport]
     make_line: Callable[[], Line]
+    access: Access = KEYED
 
     @property
     def upkeep(self) -> Upkeep:
@@ -65,7 +67,7 @@ class Gateway:
         """The ASGI application."""
         from gateway import api
 
-        return api.build(self.settings, self.config, self.store, self.line, self.suppressions)
+        return api.build(self.settings, self.config, self.store, self.line, self.suppressions, self.access)
 
     async def close(self) -> None:
         """Let go of everything, transports first."""
@@ -150,8 +152,13 @@ def _no_root(endpoint: str) -> str:
     return ""
 
 
-async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool = True) -> Gateway:
-    """Wire one gateway; unless `checked`, mistakes in templates and looks show when something is accepted."""
+async def build(
+    settings: Settings, environ: Mapping[str, str], access: Access = KEYED, *, checked: bool = True
+) -> Gateway:
+    """Wire one gateway; unless `checked`, mistakes in templates and looks show when something is accepted.
+
+    `access` is what its host knows of who can reach it.
+    """
     whole = _checked(settings, environ) if checked else None
     config = whole[0] if whole else load(settings, environ)
     for warning in configfile.warnings(config):
@@ -161,7 +168,7 @@ async def build(settings: Settings, environ: Mapping[str, str], *, checked: bool
     def make_line() -> Line:
         return _line(settings, *(whole or _checked(settings, environ)), store)
 
-    return Gateway(settings, config, store, Suppressions(store), {}, make_line)
+    return Gateway(settings, config, store, Suppressions(store), {}, make_line, access)
 
 
 async def open_store(settings: Settings) -> Store:

@@ -59,7 +59,7 @@ param senderUsernames senderUsername[] = []
 
 // -------------------------------------------------------------------------------------------------------------- app
 
-@allowed(['production', 'staging', 'test'])
+@allowed(['production', 'staging'])
 @description('What GATEWAY_ENVIRONMENT says. Outside production every sender captures its mail unless it says `live: true`.')
 param gatewayEnvironment string = 'production'
 

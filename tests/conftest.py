@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import aiohttp
 import pytest
 
-from gateway import wiring
+from gateway import guard, wiring
 from gateway.auth import hash_key
 from gateway.host import working
 from gateway.message import OPEN
@@ -114,7 +114,8 @@ class Running:
     async def mails(self, count: int = 1, **query: str) -> list[Any]:
         """All captured mails, as soon as there are `count`."""
         for _ in range(1000):
-            reply = await self.call("GET", "/v1/captured", params={"wait": "10", "limit": "1000", **query})
+            params = {"wait": "10", "limit": "1000", **query}
+            reply = await self.call("GET", "/v1/captured", params=params, headers={"x-api-key": KEYS["admin"]})
             if len(reply.json["items"]) >= count:
                 return list(reply.json["items"])
             await asyncio.sleep(0.02)
@@ -169,7 +170,9 @@ async def running(folder: Path, config: str = CONFIG, **environ: str) -> AsyncIt
         "GATEWAY_STORE": f"sqlite:{folder / 'gateway.db'}",
         **environ,
     }
-    gateway = await wiring.build(Settings.read(environ), environ)
+    settings = Settings.read(environ)
+    access = guard.listener("127.0.0.1", (), keyless=settings.environment in {"local", "test"}, opened=False)
+    gateway = await wiring.build(settings, environ, access)
     try:
         async with working(gateway), serve(gateway.app, lifespan="off") as url, aiohttp.ClientSession() as http:
             yield Running(url, gateway, http)

@@ -112,15 +112,17 @@ def start(
     port: int = 0,
     variables: Mapping[str, str] | None = None,
     program: Sequence[str] = ("-m", "gateway"),
+    options: Sequence[str] = (),
 ) -> GatewayProcess:
     """Start one and return when it listens; `store` is a path, or all that may stand behind `--store`.
 
-    `program` is what Python runs: perhaps one that changes something before the gateway begins.
+    `program` is what Python runs: perhaps one that changes something before the gateway begins. `options` are more of
+    `dev`.
     """
     store = f"sqlite:{store}" if isinstance(store, Path) else store
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     process = subprocess.Popen(
-        [sys.executable, *program, "dev", "--config", str(config), "--store", store, "--port", str(port)],
+        [sys.executable, *program, "dev", "--config", str(config), "--store", store, "--port", str(port), *options],
         cwd=ROOT,
         env={**inherited, "GATEWAY_ENVIRONMENT": environment, **(variables or {})},
         stdin=subprocess.DEVNULL,
@@ -142,10 +144,17 @@ def running_gateway(
     port: int = 0,
     variables: Mapping[str, str] | None = None,
     program: Sequence[str] = ("-m", "gateway"),
+    options: Sequence[str] = (),
 ) -> Iterator[GatewayProcess]:
     """A gateway for the length of a block; it is stopped politely at the end, unless it is gone already."""
     gateway = start(
-        store=store, config=config, environment=environment, port=port, variables=variables, program=program
+        store=store,
+        config=config,
+        environment=environment,
+        port=port,
+        variables=variables,
+        program=program,
+        options=options,
     )
     try:
         yield gateway

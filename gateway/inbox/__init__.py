@@ -10,10 +10,11 @@ sandboxed document without scripts, without our origin and without anything from
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -21,10 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import web
-from gateway.auth import Keyring
-from gateway.captured import CapturedMail
+from gateway.captured import DOWNLOAD_POLICY, CapturedMail
 from gateway.config import Config
-from gateway.ledger import Captured, Entry, Store
+from gateway.ledger import Captured, Entry
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 PAGE_SIZE = 50
 
-_OWN = {**web.NO_REFERRER, "Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin"}
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -44,7 +43,10 @@ FRAME_POLICY = (
 )
 """For a mail's own HTML, should it be opened outside its frame too; pictures from the web could report the reader."""
 
-DOWNLOAD_POLICY = "default-src 'none'; sandbox"
+
+OWN_WINDOW = {"Cross-Origin-Opener-Policy": "same-origin"}
+"""No page that has opened one of ours can count its frames or hear when it is there. Not for a sandboxed document,
+which browsers then refuse to show: https://html.spec.whatwg.org/multipage/browsers.html#cross-origin-opener-policies"""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,7 @@ class Inbox:
 
     settings: Settings
     config: Config
-    store: Store
-    keyring: Keyring
+    captured: CapturedMail
 
     def add_to(self, app: FastAPI) -> None:
         """Register the routes; none is part of the API that /docs describes."""
@@ -71,9 +72,9 @@ class Inbox:
 
     async def mails(self, request: Request) -> Response:
         """The list, newest first; with `before` an older part of it, which does not change any more."""
-        self._check(request)
+        self.captured.check(request)
         before = dict(web.query_of(request)).get("before", "")
-        kept = await self.store.latest(before=before, limit=PAGE_SIZE)
+        kept = await self.captured.store.latest(before=before, limit=PAGE_SIZE)
         return self._page(
             "mails.html",
             request,
@@ -96,7 +97,7 @@ class Inbox:
             request,
             mail=kept.message,
             at=kept.at,
-            state=_state(await self.store.get(kept.message.notification), kept.message.id),
+            state=_state(await self.captured.store.get(kept.message.notification), kept.message.id),
             views=mail.VIEWS,
             view=view,
             **mail.part(kept.message, view),
@@ -121,23 +122,20 @@ class Inbox:
             return self._page("gone.html", request, status=404)
         file = files[int(number) - 1]
         disposition = {"Content-Disposition": mail.disposition(file.name, int(number))}
-        headers = {**_OWN, **disposition, "Content-Security-Policy": DOWNLOAD_POLICY}
+        headers = {**disposition, "Content-Security-Policy": DOWNLOAD_POLICY}
         return Response(file.content, headers=headers, media_type="application/octet-stream")
 
     async def style(self) -> Response:
         """The pages' style sheet."""
-        return Response(_file("inbox.css"), headers=_OWN, media_type="text/css")
+        return Response(_file("inbox.css"), media_type="text/css")
 
     async def script(self) -> Response:
         """The pages' script."""
-        return Response(_file("inbox.js"), headers=_OWN, media_type="text/javascript")
-
-    def _check(self, request: Request) -> None:
-        CapturedMail(self.settings, self.store, self.keyring).check(request)
+        return Response(_file("inbox.js"), media_type="text/javascript")
 
     async def _find(self, request: Request) -> Captured | None:
-        self._check(request)
-        return await self.store.captured_one(request.path_params["id"])
+        self.captured.check(request)
+        return await self.captured.store.captured_one(request.path_params["id"])
 
     def _page(self, template: str, request: Request, status: int = 200, **values: Any) -> Response:
         from gateway.inbox.examples import examples
@@ -156,7 +154,7 @@ class Inbox:
                 examples=examples(self.config, str(request.base_url)) if template == "mails.html" else (),
             )
         )
-        return _html(content, PAGE_POLICY, status)
+        return _html(content, PAGE_POLICY, status, OWN_WINDOW)
 
 
 def _state(entry: Entry | None, message: str) -> dict[str, Any]:
@@ -167,8 +165,8 @@ def _state(entry: Entry | None, message: str) -> dict[str, Any]:
     return {"entry": entry, "status": own.status if own else entry.status, "attempts": own.attempts if own else 0}
 
 
-def _html(content: str, policy: str, status: int) -> Response:
-    headers = {**_OWN, "Content-Security-Policy": policy}
+def _html(content: str, policy: str, status: int, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    headers = {"Content-Security-Policy": policy, "X-DNS-Prefetch-Control": "off", **more}
     return Response(content.encode("utf-8", "replace"), status, headers, "text/html; charset=utf-8")
 
 

@@ -20,6 +20,9 @@ import aiohttp
 
 from tests.browser.protocol import SECONDS, BrowserError, Connection
 
+STRANGER = "attacker.test"
+"""A name that leads to this machine and is not its own: what DNS rebinding makes of somebody else's."""
+
 FLAGS = (
     "--headless",
     "--no-sandbox",  # root, as in a container, cannot use Chromium's own
@@ -33,8 +36,8 @@ FLAGS = (
     "--no-first-run",
     "--no-default-browser-check",
     "--remote-debugging-port=0",
-    # Nothing but this machine: every other name does not resolve.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+    # Nothing but this machine, which also has a stranger's name: every other name does not resolve.
+    f"--host-resolver-rules=MAP {STRANGER} 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 )
 
 _WAIT = """

@@ -148,7 +148,7 @@ async def raw(gateway: Running, request: bytes) -> bytes:
 
 async def test_a_body_sent_in_chunks_is_read(gateway: Running) -> None:
     """The embedded host has the body; only an empty one with Transfer-Encoding is 411, as under Functions."""
-    head = f"POST {DOOR} HTTP/1.1\r\nHost: x\r\nx-api-key: {KEYS['alertmanager']}\r\nConnection: close\r\n"
+    head = f"POST {DOOR} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {KEYS['alertmanager']}\r\nConnection: close\r\n"
     chunked = head + "Transfer-Encoding: chunked\r\n\r\n"
 
     full = await raw(gateway, (chunked + "5\r\nhello\r\n0\r\n\r\n").encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from gateway.settings import Environment
 from tests.infra import expected
 from tests.infra.bicep import COMBINATIONS, INFRA, ROOT, combinations, files
 from tests.test_house import files as tracked
@@ -49,6 +50,14 @@ def test_an_administrator_answers_three_questions() -> None:
     asked = set(re.findall(r"^param (\w+) [^=\n]+$", MAIN, re.MULTILINE))
 
     assert {"dataLocation", "alertEmail", "environmentName", "location"} == asked
+
+
+def test_only_environments_whose_captured_mail_needs_a_key_are_offered() -> None:
+    """The door is public: `local` and `test` are for a machine of one's own, where none is needed."""
+    (offered,) = re.findall(r"^@allowed\(\[(.*)\]\)\n.*\nparam gatewayEnvironment ", MAIN, re.MULTILINE)
+
+    assert {"staging", "production"} == set(re.findall(r"'(\w+)'", offered))
+    assert {"staging", "production"} == set(Environment) - {Environment.LOCAL, Environment.TEST}
 
 
 def test_no_compiled_template_is_kept() -> None:

@@ -78,7 +78,7 @@ async def through_http(host: Running, fake: FakeAcs) -> None:
     await host.call("POST", "/v1/webhooks/canary/canary-in-the-path", data=b"canary")
     form = await host.call("POST", "/v1/forms/contact", data=FORM, headers={"Origin": "https://www.example.com"})
     assert form.status == 200
-    await host.call("GET", "/v1/captured?to=canary@example.com&wait=5")
+    await host.call("GET", "/v1/captured?to=canary@example.com&wait=5", headers={"x-api-key": KEYS["admin"]})
     await host.call("DELETE", "/v1/suppressions/canary@example.com", headers={"x-api-key": KEYS["admin"]})
 
 

@@ -23,6 +23,7 @@ pytestmark = [
 ]
 
 KEY = {"x-api-key": "example-key-app"}
+ADMIN = {"x-api-key": "example-key-admin"}
 MAIL = {"to": "canary@example.com", "subject": "Canary subject", "text": "canary body"}
 
 
@@ -102,6 +103,18 @@ async def test_a_foreign_page_is_not_let_in_by_its_preflight(caller: Caller) -> 
 
     assert own.headers["access-control-allow-origin"] == "http://localhost:3000"
     assert "access-control-allow-origin" not in foreign.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/captured", "/captured/x-1", "/v1/captured/x-1/raw"])
+async def test_captured_mail_needs_the_admin_key_whatever_the_environment_is(caller: Caller, path: str) -> None:
+    """Here it is `local`: no app behind this host knows who reaches it. Its name is any that Azure gives it."""
+    named = {"Host": "gateway.example.com"}
+    asked, shown = await caller.get(path, headers=named), await caller.get(path, headers={**named, **ADMIN})
+    foreign = await caller.get(path, headers={**ADMIN, "Origin": "https://evil.example"})
+
+    assert (401, "unauthorized") == (asked.status, asked.json()["code"])
+    assert shown.status in {200, 404}
+    assert (403, "foreign_origin") == (foreign.status, foreign.json()["code"])
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
