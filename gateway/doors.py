@@ -20,7 +20,7 @@ from gateway.config import Config, Source
 from gateway.errors import Rejected
 from gateway.pipeline import Accepted, Line
 from gateway.shown import message_json
-from gateway.sources.form import Form, next_url, notification_of, read_form
+from gateway.sources.form import Form, content_hash, next_url, notification_of, read_form
 from gateway.telemetry import about
 
 FORM = "form"
@@ -82,13 +82,13 @@ class Doors:
         return _with_cors(response, headers, source)
 
     async def _form(self, request: Request, headers: dict[str, str], name: str, source: Source) -> Response:
-        self._let_in(name, source, request, headers)
+        with_key = self._let_in(name, source, request, headers)
         body = await web.body_of(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
         form = read_form(body, headers)
         notifications = notification_of(form, name, source.files)
-        accepted = await self._accept(name, notifications, body, headers)
+        accepted = await self._accept(name, notifications, body, headers, "" if with_key else content_hash(form))
         return self._form_answer(accepted, form, headers, name, source)
 
     def _form_answer(
@@ -116,16 +116,17 @@ class Doors:
         self._form_source(request, web.headers_of(request))
         return web.page("Thank you", ["Your message has been sent."])
 
-    def _let_in(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> None:
+    def _let_in(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> bool:
         """With keys, a valid one or a page of its origins, and of the keys that were sent one must be right.
 
-        Without keys: its pages, and what has no Origin unless one is required.
+        Without keys: its pages, and what has no Origin unless one is required. Whether a key opened it.
         """
         sent, origin = web.credentials(request, headers), stated_origin(headers)
         if source.keys and (sent or origin is None or not source.origins):
             self.keyring.require(name, sent)
-        else:
-            require_origin(origin, source.origins, needed=source.require_origin)
+            return True
+        require_origin(origin, source.origins, needed=source.require_origin)
+        return False
 
     def _form_source(self, request: Request, headers: Mapping[str, str]) -> tuple[str, Source]:
         """The form a path names; 404 otherwise, which tells strangers nothing of other sources."""
@@ -155,12 +156,23 @@ class Doors:
             raise Rejected(404, "not_found", what)
         return name, source
 
-    async def _accept(self, source: str, notifications: list[Any], body: bytes, headers: dict[str, str]) -> Accepted:
+    async def _accept(
+        self, source: str, notifications: list[Any], body: bytes, headers: dict[str, str], stranger: str = ""
+    ) -> Accepted:
+        """`stranger`: the hash of what somebody without a key sent.
+
+        It becomes part of the Idempotency-Key, so that nobody can take the key that a page gives its visitors.
+        """
         key = headers.get("idempotency-key")
         if key is not None and not _KEY.fullmatch(key):
             raise Rejected(400, "malformed", "Idempotency-Key must be 1 to 255 printable ASCII characters.")
-        digest = hashlib.sha256(body).hexdigest() if key is not None else ""
-        return await self.line.accept(source, notifications, key=key, digest=digest)
+        if key is None:
+            return await self.line.accept(source, notifications)
+        if stranger:
+            key = f"{key}\n{stranger}"
+        return await self.line.accept(
+            source, notifications, key=key, digest=stranger or hashlib.sha256(body).hexdigest()
+        )
 
 
 def _not_here(name: str, source: Source | None) -> Rejected:

@@ -11,9 +11,11 @@ A captcha's token is in `Form.reserved` under its own name: what verifies it, an
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -100,6 +102,18 @@ def read_form(body: bytes, headers: Mapping[str, str]) -> Form:
         reserved={name: value for name, value in pairs if name in RESERVED},
         site=_site(headers),
     )
+
+
+def content_hash(form: Form) -> str:
+    """What a form says as one hash: a second try of a page has the same, though its boundary and its captcha differ."""
+    found = hashlib.sha256()
+    told = ((name, value) for name, value in sorted(form.reserved.items()) if name not in CAPTCHAS)
+    for text in chain.from_iterable(chain(told, ((pair.name, pair.value) for pair in form.fields))):
+        found.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
+    for file in form.files:
+        found.update(f"/{len(file.name)}:{file.name}{file.content_type} {len(file.content)}:".encode())
+        found.update(file.content)
+    return found.hexdigest()
 
 
 def next_url(form: Form, origins: Iterable[str]) -> str | None:

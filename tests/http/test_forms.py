@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.conftest import Running
+from tests.conftest import CONFIG, KEYS, Running, Start
 
 DOOR = "/v1/forms/contact"
 SITE = {"Origin": "https://www.example.com"}
@@ -169,3 +169,40 @@ async def test_get_on_a_form_is_405(gateway: Running) -> None:
     reply = await gateway.call("GET", DOOR + "?name=x")
 
     assert (405, "method_not_allowed") == reply.code
+
+
+class TestIdempotency:
+    """A page's script may send again; a stranger who guesses its key changes nothing for it."""
+
+    async def test_a_stranger_cannot_take_a_pages_key(self, gateway: Running) -> None:
+        """Whoever posts first under the same key: both messages arrive, and neither sees the other's answer."""
+        key = {**SITE, "Idempotency-Key": "order-1234"}
+        stranger = await gateway.call("POST", DOOR, data={"message": "taken"}, headers=key)
+        visitor, again = [await gateway.call("POST", DOOR, data=FIELDS, headers=key) for _ in range(2)]
+
+        ids = [reply.json["id"] for reply in (stranger, visitor, again)]
+        assert ([200] * 3, 2, ids[1]) == ([stranger.status, visitor.status, again.status], len(set(ids)), ids[2])
+        assert [None, "true"] == [reply.headers.get("Idempotency-Replay") for reply in (visitor, again)]
+
+    async def test_a_second_try_with_another_boundary_and_captcha_is_the_same_form(self, gateway: Running) -> None:
+        """A browser makes both anew for every try; another file is another message."""
+
+        async def post(content: bytes, token: str) -> str:
+            form = aiohttp.FormData({**FIELDS, "h-captcha-response": token})
+            form.add_field("cv", content, filename="cv.pdf", content_type="application/pdf")
+            reply = await gateway.call("POST", DOOR, data=form, headers={**SITE, "Idempotency-Key": "1"})
+            return str(reply.json["id"])
+
+        first, again, other = await post(b"%PDF-1", "a"), await post(b"%PDF-1", "b"), await post(b"%PDF-2", "a")
+
+        assert (first, True) == (again, first != other)
+
+    async def test_a_key_of_the_source_keeps_its_meaning(self, start: Start) -> None:
+        """Who has one is known: the same Idempotency-Key with another body is refused, as everywhere."""
+        gateway = await start(CONFIG.replace("    kind: form\n", "    kind: form\n    keys: [HASH-app]\n"))
+        headers = {"x-api-key": KEYS["app"], "Idempotency-Key": "1"}
+        first = await gateway.call("POST", DOOR, data=FIELDS, headers=headers)
+        other = await gateway.call("POST", DOOR, data={"message": "other"}, headers=headers)
+        page = await gateway.call("POST", DOOR, data={"message": "other"}, headers={**SITE, "Idempotency-Key": "1"})
+
+        assert [(200, ""), (422, "idempotency_key_reused"), (200, "")] == [first.code, other.code, page.code]
