@@ -150,6 +150,16 @@ class Address(Model):
         return cls(email=_checked(_folded_domain(text)))
 
 
+def unrouted(address: Address) -> Address:
+    """An address that a caller or a visitor named: % and ! before the @ are routes to other hosts for old mail servers.
+
+    `user%elsewhere.example@contoso.com` would pass for an address at contoso.com.
+    """
+    if "%" in (local := address.email.rpartition("@")[0]) or "!" in local:
+        raise ValueError("must have no % and no ! before the @: some mail servers read them as a way to another domain")
+    return address
+
+
 def split_addresses(text: str) -> list[str]:
     """The parts of a comma- or semicolon-separated list; separators inside quotes or angle brackets stay."""
     if "," not in text and ";" not in text:

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.address import Address, one_line
+from gateway.address import Address, one_line, unrouted
 from gateway.config import Config, Source
 from gateway.errors import Problem, Rejected
 from gateway.htmltext import text_of
@@ -166,7 +166,8 @@ class Renderer:
         if not template:
             return ()
         try:
-            found = Address.parse(self._written(template, notification, variables(notification, target.language)))
+            written = self._written(template, notification, variables(notification, target.language))
+            found = unrouted(Address.parse(written))
         except ValueError:
             return ()
         return (Address(email=found.email) if notification.kind == "form" and "{" in source.reply_to else found,)

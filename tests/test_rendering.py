@@ -150,6 +150,7 @@ def test_a_subject_template_that_fails_costs_the_subject_alone() -> None:
         ("a@x.com, b@x.com", ()),
         ("a@x.com\r\nBcc: b@x.com", ()),
         ("{{ 7*7 }}@x.com", ()),
+        ("victim%evil.test@example.com", ()),
     ],
 )
 def test_reply_to_is_an_address_or_nothing(value: str, expected: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from gateway.address import Address, one_line
+from gateway.address import Address, one_line, unrouted
 from gateway.config import Files
 from gateway.domains import is_listed, origin_of
 from gateway.errors import Rejected
@@ -214,7 +214,7 @@ def _reply_to(form: Form) -> tuple[tuple[Address, ...], tuple[Pair, ...]]:
     if not given:
         return (), form.fields
     try:
-        return (Address(email=Address.parse(given[:400]).email),), form.fields
+        return (Address(email=unrouted(Address.parse(given[:400])).email),), form.fields
     except ValueError:
         return (), (*form.fields, Pair(name="reply to", value=given[:400]))
 

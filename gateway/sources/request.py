@@ -6,13 +6,14 @@ The API's OpenAPI document is made from this model, so its descriptions are writ
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
 
-from gateway.address import Address, AnyAddress, Model, split_addresses, unbroken
+from gateway.address import Address, AnyAddress, Model, split_addresses, unbroken, unrouted
+from gateway.clock import wall_clock
 from gateway.message import Priority
 from gateway.sources.media import is_media
 
@@ -23,7 +24,13 @@ MOST_ATTACHMENTS = 100
 
 _HEADER = re.compile(r"[Xx]-[A-Za-z0-9-]{1,74}")
 _NOT_BASE64 = "is not base64; encode the file's bytes (without the `data:…,` of a data URL)"
-_RESERVED = "x-ms-acsemail-"
+# What Exchange, its filters and Azure Communication Services write and read themselves. Exchange's "header firewall"
+# drops X-MS-Exchange-Organization-* of untrusted senders (a spam level, say); a mailbox of the tenant is a trusted one.
+_RESERVED = (
+    "x-ms- x-microsoft- x-forefront- x-exchange- x-eop x-originatororg x-organizationheaders x-crosspremises".split()
+)
+LONGEST_DELAY = timedelta(days=366)
+"""How far ahead `send_at` may be: what waits is kept, and so is its content."""
 
 
 def _listed(value: Any) -> Any:
@@ -62,8 +69,8 @@ def _media(value: str) -> str:
 def _header(name: str) -> str:
     if not _HEADER.fullmatch(name):
         raise ValueError("is not allowed; only headers that begin with X- may be set, with letters, digits and -")
-    if name.lower().startswith(_RESERVED):
-        raise ValueError(f"is reserved; {_RESERVED}* steers the mail service")
+    if family := next((start for start in _RESERVED if name.lower().startswith(start)), None):
+        raise ValueError(f"is reserved; {family}* steers the mail service")
     return name
 
 
@@ -93,14 +100,14 @@ def _moment(value: Any) -> Any:
 
 
 def _in_utc(value: datetime) -> datetime:
-    if not 2000 < value.year < 3000:
-        raise ValueError("is no time a mail could be sent at")
+    if value.year <= 2000 or value > wall_clock() + LONGEST_DELAY:
+        raise ValueError("is no time a mail could be sent at; at most one year ahead")
     return value.astimezone(UTC)
 
 
 Line = Annotated[str, AfterValidator(unbroken)]
 AddressList = Annotated[
-    tuple[AnyAddress, ...],
+    tuple[Annotated[AnyAddress, AfterValidator(unrouted)], ...],
     BeforeValidator(_listed, json_schema_input_type=str | Address | list[str | Address]),
     Field(max_length=MOST_RECIPIENTS),
 ]
@@ -153,7 +160,7 @@ class NativeRequest(Model):
     send_at: (
         Annotated[AwareDatetime, BeforeValidator(_moment, json_schema_input_type=datetime), AfterValidator(_in_utc)]
         | None
-    ) = Field(None, description="not before this time; RFC 3339 with Z or an offset")
+    ) = Field(None, description="not before this time, at most a year ahead; RFC 3339 with Z or an offset")
     dry_run: bool = Field(default=False, description="only render and answer; nothing is stored or sent")
     idempotency_key: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,255}$")] | None = Field(
         None, description="queue messages only; over HTTP it is the header Idempotency-Key"

@@ -120,7 +120,9 @@ def test_a_subject_is_one_line(subject: str, title: str) -> None:
     assert title == read(("message", "hi"), ("_subject", subject)).title
 
 
-@pytest.mark.parametrize("typo", ["zoe", "zoe@", "zoe at example.com", "a@b.c, d@e.f", "x\r\n@y.z", "@" * 900])
+@pytest.mark.parametrize(
+    "typo", ["zoe", "zoe@", "zoe at example.com", "a@b.c, d@e.f", "x\r\n@y.z", "@" * 900, "v%evil.test@a.b"]
+)
 def test_an_address_with_a_typo_is_shown_instead_of_used(typo: str) -> None:
     """It must not cost the message, nor be lost with the reserved names."""
     found = read(("message", "hi"), ("_replyto", typo))
