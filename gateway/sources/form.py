@@ -110,8 +110,9 @@ def content_hash(form: Form) -> str:
     told = ((name, value) for name, value in sorted(form.reserved.items()) if name not in CAPTCHAS)
     for text in chain.from_iterable(chain(told, ((pair.name, pair.value) for pair in form.fields))):
         found.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
-    for file in form.files:
-        found.update(f"/{len(file.name)}:{file.name}{file.content_type} {len(file.content)}:".encode())
+    for field, file in form.files:
+        told_of = f"/{len(field)}:{field}{len(file.name)}:{file.name}{file.content_type} {len(file.content)}:"
+        found.update(told_of.encode("utf-8", "surrogatepass"))
         found.update(file.content)
     return found.hexdigest()
 
