@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.address import Address, has_control
-from gateway.clock import wall_clock
 from gateway.errors import Rejected
 from gateway.message import Attachment, Priority
 from gateway.notification import Envelope, Notification
@@ -239,11 +238,6 @@ def test_no_line_break_gets_into_anything_a_header_is_made_of(fields: dict[str, 
         ({"headers": {"X-A:B": "x"}}, "headers.X-A:B"),
         ({"headers": {"X-ÄÖ": "x"}}, "headers.X-ÄÖ"),
         ({"headers": {"X-MS-ACSEmail-Validate-Message-Id": "x"}}, "headers.X-MS-ACSEmail-Validate-Message-Id"),
-        ({"headers": {"X-MS-Exchange-Organization-SCL": "-1"}}, "headers.X-MS-Exchange-Organization-SCL"),
-        ({"headers": {"x-microsoft-antispam": "x"}}, "headers.x-microsoft-antispam"),
-        ({"headers": {"X-FOREFRONT-Antispam-Report": "x"}}, "headers.X-FOREFRONT-Antispam-Report"),
-        ({"headers": {"X-Exchange-Antispam-Report-Test": "x"}}, "headers.X-Exchange-Antispam-Report-Test"),
-        ({"headers": {"X-OriginatorOrg": "x"}}, "headers.X-OriginatorOrg"),
         ({"headers": {"X-A": 5}}, "headers.X-A"),
         ({"headers": {f"X-{number}": "" for number in range(MOST_HEADERS + 1)}}, "headers"),
         ({"headers": [{"name": "X-A", "value": "x"}]}, "headers"),
@@ -254,14 +248,6 @@ def test_no_line_break_gets_into_anything_a_header_is_made_of(fields: dict[str, 
         ({"send_at": "2026-12-24T18:00:00"}, "send_at"),
         ({"send_at": 1_790_000_000}, "send_at"),
         ({"send_at": "9999-12-31T23:59:59-14:00"}, "send_at"),
-        ({"send_at": "0001-01-01T00:00:00+14:00"}, "send_at"),
-        ({"send_at": "2999-01-01T00:00:00Z"}, "send_at"),
-        ({"send_at": (wall_clock() + timedelta(days=367)).isoformat()}, "send_at"),
-        ({"to": "victim%evil.test@example.com"}, "to[0]"),
-        ({"to": [{"email": "evil.test!victim@example.com"}]}, "to[0]"),
-        ({"cc": "a@example.com, Ops <b%c@example.com>"}, "cc[1]"),
-        ({"bcc": ["!@example.com"]}, "bcc[0]"),
-        ({"reply_to": "victim%evil.test@example.com"}, "reply_to[0]"),
         ({"dry_run": "perhaps"}, "dry_run"),
         ({"from": "ceo@example.com"}, "from"),
         ({"unknown": 1}, "unknown"),
