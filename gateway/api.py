@@ -17,6 +17,7 @@ from starlette.responses import Response
 from gateway import __version__, openapi, web
 from gateway.auth import Keyring
 from gateway.captured import CapturedMail
+from gateway.client import Clients, networks
 from gateway.clock import wall_clock
 from gateway.config import Config
 from gateway.doors import Doors
@@ -30,8 +31,10 @@ from gateway.operators import Operators
 from gateway.pipeline import Line
 from gateway.settings import Settings
 from gateway.shown import entry_json, suppression_json
+from gateway.store_secret import StoreSecret
 from gateway.suppressions import Suppressions
 from gateway.telemetry import log
+from gateway.throttle import Throttle
 
 
 def build(
@@ -54,7 +57,8 @@ def build(
         redoc_url=None,
         redirect_slashes=False,  # a redirected POST becomes a GET without a body
     )
-    doors = Doors(config, line, keyring)
+    clients = Clients(StoreSecret(store), networks(config.trusted_proxies))
+    doors = Doors(config, line, keyring, clients, Throttle(store))
     _add_doors(app, doors)
     _add_views(app, Views(settings, store, keyring))
     _add_desk(app, Desk(keyring, Operators(store), listed or Suppressions(store)))

@@ -84,6 +84,10 @@ class Keyring:
         if not _any_match(keys, hashes):
             raise self._refusal(hashes, f"a key of source {source}")
 
+    def opens(self, source: str, credentials: Iterable[str]) -> bool:
+        """Whether a key of this source was presented."""
+        return _any_match(self._sources[source], [hash_key(credential) for credential in credentials])
+
     def require_known(self, source: str, credentials: Iterable[str]) -> None:
         """Let whoever has a key of anything learn that this source is not here; others hear what a wrong key would."""
         hashes = [hash_key(credential) for credential in credentials]

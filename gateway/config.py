@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -245,6 +246,44 @@ class Files(Model):
     )
 
 
+Off = Literal["off", False]
+
+
+def _count(value: Any) -> Any:
+    """0 is what `off` becomes: as many as there are."""
+    if value is False or value == "off":  # YAML reads a bare off as false
+        return 0
+    if isinstance(value, int) and value is not True and value >= 1:
+        return value
+    raise ValueError("must be a whole number from 1, or off")
+
+
+def _each(model: type[Model]) -> BeforeValidator:
+    """`off` is short for `off` in all its fields."""
+
+    def spread(value: Any) -> Any:
+        return dict.fromkeys(model.model_fields, "off") if value is False or value == "off" else value
+
+    return BeforeValidator(spread, json_schema_input_type=model | Off | None)
+
+
+Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=Annotated[int, Field(gt=0)] | Off)]
+
+
+class Window(Model):
+    """How many in any minute and in any hour; what is not written is as usual for the kind of source."""
+
+    minute: Count | None = None
+    hour: Count | None = None
+
+
+class Limit(Model):
+    """How often a source may be posted to: by one client, and by all of them."""
+
+    address: Annotated[Window | None, _each(Window)] = None
+    source: Annotated[Window | None, _each(Window)] = None
+
+
 class Source(Model):
     """One kind of payload, who may send it, and where it goes."""
 
@@ -254,6 +293,9 @@ class Source(Model):
         default=False, description="also take the key as last path segment (paths reach telemetry)"
     )
     origins: tuple[Origin, ...] = Field((), description="form: the web sites that may post")
+    limit: Annotated[Limit | None, _each(Limit)] = Field(
+        None, description="how often it may be posted to; on for forms without a key, off for others"
+    )
     require_origin: bool = Field(default=False, description="form: refuse what has no Origin header")
     files: Files = Field(Files(), description="form: the files that visitors may send")
     sender: str
@@ -281,6 +323,16 @@ class Retention(Model):
     captured: Duration = timedelta(days=7)
 
 
+def _network(value: Any) -> Any:
+    try:
+        network = ip_network(value)
+    except ValueError:
+        raise ValueError("is no network or address; write 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32") from None
+    if not network.prefixlen:
+        raise ValueError("is everybody, who then could choose his address; name the proxies")
+    return value
+
+
 class Config(Model):
     """The whole file. `folder` is where its relative paths start."""
 
@@ -290,6 +342,9 @@ class Config(Model):
     admin: Admin | None = None
     templates: str | None = None
     retention: Retention = Retention()
+    trusted_proxies: tuple[Annotated[str, BeforeValidator(_network)], ...] = Field(
+        (), description="networks whose X-Forwarded-For is believed"
+    )
     folder: Path = Field(Path(), exclude=True, json_schema_extra={"readOnly": True})
 
     @property

@@ -16,12 +16,14 @@ from starlette.responses import Response
 
 from gateway import sources, web
 from gateway.auth import Keyring, origin_allowed, require_origin, stated_origin
+from gateway.client import Clients
 from gateway.config import Config, Source
 from gateway.errors import Rejected
 from gateway.pipeline import Accepted, Line
 from gateway.shown import message_json
 from gateway.sources.form import Form, content_hash, next_url, notification_of, read_form
 from gateway.telemetry import about
+from gateway.throttle import OPEN, Throttle, limits_of
 
 FORM = "form"
 NATIVE = "native"
@@ -37,12 +39,15 @@ class Doors:
     config: Config
     line: Line
     keyring: Keyring
+    clients: Clients
+    throttle: Throttle
 
     async def native(self, request: Request) -> Response:
         """The application's door: our own JSON, 202."""
         headers = web.headers_of(request)
         name = self.keyring.native(web.credentials(request, headers))
         about(name)
+        await self._hold(name, self.config.sources[name], request, headers)
         body = await web.body_of(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
@@ -57,6 +62,7 @@ class Doors:
         """A tool's door: its own payload, 200, since several tools accept nothing else."""
         headers = web.headers_of(request)
         name, source = self._opened(request, headers)
+        await self._hold(name, source, request, headers, later=True)
         body = await web.body_of(request, headers)
         if request.method == "GET":
             body = web.query_body(request)
@@ -77,12 +83,14 @@ class Doors:
         except Exception as error:  # a page's script may only read the reason with CORS headers on it
             refusal = web.as_rejection(error)
             if web.wants_html(headers):
-                return web.page("This did not work", [refusal.detail, *refusal.fields.values()], refusal.status)
+                page = web.page("This did not work", [refusal.detail, *refusal.fields.values()], refusal.status)
+                page.headers.update(refusal.headers)
+                return page
             response = web.problem(refusal)
         return _with_cors(response, headers, source)
 
     async def _form(self, request: Request, headers: dict[str, str], name: str, source: Source) -> Response:
-        with_key = self._let_in(name, source, request, headers)
+        with_key = await self._admit(name, source, request, headers)
         body = await web.body_of(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
@@ -115,6 +123,35 @@ class Doors:
         """Where a browser goes when the form names no page of its own."""
         self._form_source(request, web.headers_of(request))
         return web.page("Thank you", ["Your message has been sent."])
+
+    async def _admit(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> bool:
+        """Let a post in before anything of its body is read, or refuse it. Whether a key opened the form.
+
+        Whoever has a key is only held to limits that are written. Who is not let in has used up one of his own posts,
+        but none of the source's, so that it cannot be closed to others with wrong keys.
+        """
+        limits = limits_of(source)
+        if source.limit is None and self.keyring.opens(name, web.credentials(request, headers)):
+            limits = OPEN
+        if limits == OPEN:
+            return self._let_in(name, source, request, headers)
+        client = await self.clients.tags(request.scope, headers)
+        _refuse(self.throttle.wait(name, limits, client))
+        try:
+            with_key = self._let_in(name, source, request, headers)
+        except Rejected:
+            await self.throttle.take(name, limits, client, whole=False)
+            raise
+        _refuse(await self.throttle.take(name, limits, client))
+        return with_key
+
+    async def _hold(
+        self, name: str, source: Source, request: Request, headers: Mapping[str, str], *, later: bool = False
+    ) -> None:
+        """Hold a key's owner to the limits that are written."""
+        if (limits := limits_of(source)) != OPEN:
+            client = await self.clients.tags(request.scope, headers)
+            _refuse(await self.throttle.take(name, limits, client), later=later)
 
     def _let_in(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> bool:
         """With keys, a valid one or a page of its origins, and of the keys that were sent one must be right.
@@ -172,6 +209,20 @@ class Doors:
             key = f"{key}\n{stranger}"
         return await self.line.accept(
             source, notifications, key=key, digest=stranger or hashlib.sha256(body).hexdigest()
+        )
+
+
+def _refuse(wait: int, *, later: bool = False) -> None:
+    """Over the limit for so many milliseconds, if any; `later`: a tool is told what it tries again after."""
+    if wait:
+        seconds = -(wait // -1000)
+        detail = f"Too many messages have come from here, or to here. Please try again in {seconds} seconds."
+        after = {"Retry-After": str(seconds)}
+        # Alertmanager and Azure never send again after a 429.
+        raise (
+            Rejected(503, "rate_limited", detail, headers=after)
+            if later
+            else Rejected(429, "rate_limited", detail, headers=after)
         )
 
 

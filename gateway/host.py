@@ -156,6 +156,7 @@ def configured(app: ASGIApp, host: str, port: int, connections: Connections) -> 
         log_config=None,
         access_log=False,  # request lines hold keys (?code=)
         server_header=False,
+        proxy_headers=False,  # uvicorn would believe the X-Forwarded-For of everybody on this machine
         lifespan="off",
         timeout_graceful_shutdown=int(GRACE_SECONDS),
     )

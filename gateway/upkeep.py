@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gateway import throttle
 from gateway.clock import wall_clock
 from gateway.config import Retention
 from gateway.ledger import Due, Store
@@ -71,7 +72,7 @@ class Upkeep:
         at = self.clock()
         keep = self.retention
         gone = await self.store.purge(bodies=at - keep.bodies, ledger=at - keep.ledger, captured=at - keep.captured)
-        return gone + await Suppressions(self.store).purge(at)
+        return gone + await Suppressions(self.store).purge(at) + await throttle.purge(self.store, at)
 
     async def _purge_hourly(self) -> int:
         """The same, unless it was done in the last hour, by whomever."""

@@ -39,6 +39,7 @@ sources:
     sender: noreply
     to: [info@example.com]
     reply_to: "{{ fields.email }}"
+    limit: off
   alertmanager:
     kind: alertmanager
     keys: [HASH-alertmanager]

@@ -244,6 +244,27 @@ def test_what_is_no_configuration_at_all_is_said_and_never_crashes(text: str) ->
     assert mistakes(text)
 
 
+@pytest.mark.parametrize(
+    ("limit", "field", "remedy"),
+    [
+        ("5", "sources.crm.limit", "Limit"),
+        ("on", "sources.crm.limit", "Limit"),
+        ("{minute: 5}", "sources.crm.limit.minute", "is unknown"),
+        ("{source: {hour: 0}}", "sources.crm.limit.source.hour", "a whole number from 1, or off"),
+        ("{source: {hour: 5.5}}", "sources.crm.limit.source.hour", "a whole number from 1, or off"),
+        ("{address: {minute: on}}", "sources.crm.limit.address.minute", "a whole number from 1, or off"),
+        ("off\ntrusted_proxies: [proxy.example.com]", "trusted_proxies[0]", "write 203.0.113.7"),
+        ("off\ntrusted_proxies: [10.0.0.1/8]", "trusted_proxies[0]", "write 203.0.113.7"),
+        ("off\ntrusted_proxies: ['::/0']", "trusted_proxies[0]", "name the proxies"),
+    ],
+)
+def test_a_limit_and_a_proxy_that_cannot_be_meant_are_mistakes(limit: str, field: str, remedy: str) -> None:
+    """They end in a sentence that says what can."""
+    found = mistakes(f"{GOOD}    limit: {limit}\n")
+
+    assert [line for line in found if f": {field}: " in line and remedy in line] == found
+
+
 def test_keys_beside_origins_are_pointed_out() -> None:
     """Whoever adds keys in order to close a form has not closed it to its pages."""
     both = GOOD.replace("    kind: form\n", f'    kind: form\n    keys: ["{HASH}"]\n')

@@ -54,7 +54,7 @@ NATIVE = route(
     {
         202: _ACCEPTED,
         200: json_of("DryRun", "`dry_run`: what would be sent; nothing was stored"),
-        **problems(400, 401, 403, 411, 413, 415, 422, 503),
+        **problems(400, 401, 403, 411, 413, 415, 422, 429, 503),
     },
     body={"application/json": {"schema": {"$ref": REF.format(model="NativeRequest")}, "example": NATIVE_EXAMPLE}},
     parameters=[_IDEMPOTENCY],
@@ -77,7 +77,7 @@ FORM = route(
     {
         200: _ACCEPTED,
         303: {"description": "for a browser: to `_next`, or to a thank-you page"},
-        **problems(400, 401, 403, 404, 411, 413, 422, 503),
+        **problems(400, 401, 403, 404, 411, 413, 422, 429, 503),
     },
     body={
         "application/x-www-form-urlencoded": {"schema": {"type": "object"}, "example": FORM_EXAMPLE},

@@ -81,7 +81,14 @@ async def serve(app: App, *, port: int = 0, lifespan: Literal["auto", "on", "off
     """The app's base URL while the block runs; a start-up that fails raises here."""
     listener = listen(port)
     config = uvicorn.Config(
-        app, http=_Protocol, ws="none", lifespan=lifespan, log_config=None, access_log=False, server_header=False
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan=lifespan,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
     )
     server = _Server(config)
     running = asyncio.create_task(server._serve([listener]))
