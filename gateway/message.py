@@ -5,6 +5,7 @@ Comes in: nothing, these are values. Goes out: frozen models that every later ro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Protocol
@@ -12,6 +13,7 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from gateway.address import Address, Model, one_line
+from gateway.jsonparts import pieces
 
 
 class Status(StrEnum):
@@ -83,6 +85,10 @@ class Attachment(Model):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
 
+LARGE = 64 * 1024
+"""Characters and bytes of a mail that stores and transports write by parts."""
+
+
 class Priority(StrEnum):
     """How urgent: high has its own queue and the reserved fifth of every quota."""
 
@@ -140,6 +146,17 @@ class Message(Model):
     def recipients(self) -> tuple[Address, ...]:
         """Everyone who gets it: to, cc and bcc."""
         return self.to + self.cc + self.bcc
+
+    @property
+    def large(self) -> bool:
+        """Whether it is worth the trouble to write it by parts."""
+        return len(self.text) + len(self.html) + sum(len(file.content) for file in self.attachments) > LARGE
+
+    def pieces(self) -> Iterator[bytes]:
+        """Reads back as what `model_dump_json` writes, without a second copy of texts and files."""
+        whole = self.model_dump(mode="json", exclude={"text", "html", "attachments"})
+        files = [file.model_dump() for file in self.attachments]
+        return pieces(whole | {"text": self.text, "html": self.html, "attachments": files})
 
 
 class Receipt(Model):

@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.errors import StoreUnavailable
+from gateway.jsonparts import joined
 from gateway.ledger import Captured
 from gateway.message import Message
 from gateway.stores import azure_rows as rows
@@ -67,7 +68,7 @@ class Mails:
 
     async def keep(self, message: Message, at: datetime) -> None:
         """Store one; each call stores another."""
-        content = message.model_dump_json().encode()
+        content = joined(message.pieces()) if message.large else message.model_dump_json().encode()
         small = len(content) <= rows.INLINE
         blob = "" if small else uuid.uuid4().hex
         if blob:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.errors import Reason
+from gateway.jsonparts import joined
 from gateway.ledger import Amendment, Claim, Entry, Report, Settlement
 from gateway.message import Message, Priority, Status
 from gateway.recipients import in_doubt, loaded, news, proven, standing
@@ -65,7 +66,7 @@ def contents(messages: Sequence[Message], write: str) -> list[Content]:
     found = []
     together = 0
     for message in messages:
-        body = message.model_dump_json().encode()
+        body = joined(message.pieces()) if message.large else message.model_dump_json().encode()
         small = len(body) <= rows.INLINE and together + len(body) <= rows.INLINE_TOGETHER
         together += len(body) if small else 0
         found.append(Content(body, "" if small else f"messages/{rows.safe(message.id)}/{write}"))

@@ -31,14 +31,16 @@ from gateway.stores.sqlite_rows import (
     MICROSECOND,
     addition,
     captured_place,
+    content,
     entries_of,
     list_cursor,
     message_key,
     micros,
     moment,
+    write_content,
 )
 
-KEEP = "INSERT INTO captured (message, at, content) VALUES (?, ?, ?)"
+KEEP = "INSERT INTO captured (message, at, content) VALUES (?, ?, "
 CAPTURED = "SELECT seq, at, content FROM captured WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"
 LATEST = "SELECT seq, at, content FROM captured WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 CAPTURED_ONE = "SELECT seq, at, content FROM captured WHERE message = ? ORDER BY seq LIMIT 1"
@@ -119,8 +121,8 @@ class SqliteStore:
         )
         if row is None:
             return None
-        until, content, attempts, unresolved, submitted, reason, facts, operation, claims, reports = row
-        found = Message.model_validate_json(content)
+        until, body, attempts, unresolved, submitted, reason, facts, operation, claims, reports = row
+        found = Message.model_validate_json(body)
         return Claim(
             message=found.model_copy(update={"operation_id": operation}) if operation else found,
             owner=owner,
@@ -196,8 +198,8 @@ class SqliteStore:
 
     async def keep(self, message: Message, at: datetime) -> None:
         """Store one captured mail."""
-        row = (message.id, micros(at), message.model_dump_json())
-        await self._writer.do(lambda connection: connection.execute(KEEP, row).rowcount)
+        row, written = (message.id, micros(at)), content(message)
+        await self._writer.do(lambda connection: write_content(connection, "captured", KEEP, row, written))
 
     async def kept(self, message: str) -> bool:
         """Whether it was captured."""
@@ -281,5 +283,5 @@ def _fence(claim: Claim) -> tuple[Any, ...]:
 
 
 def _captured(row: tuple[Any, ...]) -> Captured:
-    seq, at, content = row
-    return Captured(str(seq), moment(at), Message.model_validate_json(content))
+    seq, at, body = row
+    return Captured(str(seq), moment(at), Message.model_validate_json(body))

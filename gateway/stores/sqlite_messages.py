@@ -13,7 +13,7 @@ from gateway.errors import Reason
 from gateway.ledger import Claim, Settlement
 from gateway.message import Status
 from gateway.recipients import in_doubt, loaded, standing
-from gateway.stores.sqlite_rows import Addition, MessageKey, history_line, micros, moment
+from gateway.stores.sqlite_rows import Addition, MessageKey, history_line, micros, moment, write_content
 
 Row = tuple[Any, ...]
 
@@ -22,7 +22,7 @@ GET = "SELECT * FROM shown WHERE id = ? ORDER BY number"
 ADD_NOTIFICATION = """
 INSERT INTO notifications (id, created, source, own, facts) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
-ADD_CONTENT = "INSERT INTO bodies (content) VALUES (?)"
+ADD_CONTENT = "INSERT INTO bodies (content) VALUES ("
 ADD_MESSAGE = """
 INSERT INTO messages
     (number, status, due, reason, sender, transport, recipients, others, operation_id, priority, ended, notification,
@@ -72,7 +72,7 @@ def add(connection: Connection, new: Addition) -> list[Row] | None:
         return connection.execute(GET, new.notification[:1]).fetchall()
     notification = inserted.lastrowid
     for message, content in zip(new.messages, new.contents, strict=True):
-        body = connection.execute(ADD_CONTENT, (content,)).lastrowid
+        body = write_content(connection, "bodies", ADD_CONTENT, (), content)
         connection.execute(ADD_MESSAGE, (*message, notification, body))
     return None
 

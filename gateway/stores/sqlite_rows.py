@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -51,12 +52,33 @@ def message_key(message: str) -> MessageKey | None:
     return MessageKey(notification, int(number))
 
 
+Content = str | Message
+"""What a message's row holds: its JSON, or the message itself where that is written by parts."""
+
+
+def content(message: Message) -> Content:
+    """The JSON of a usual mail; of a large one there would be four copies until it is written."""
+    return message if message.large else message.model_dump_json()
+
+
+def write_content(connection: Connection, table: str, insert: str, values: tuple[object, ...], given: Content) -> int:
+    """Insert a row whose last value is a content; its number."""
+    if isinstance(given, str):
+        return connection.execute(f"{insert} ?)", (*values, given)).lastrowid or 0
+    size = sum(map(len, given.pieces()))
+    row = connection.execute(f"{insert} zeroblob(?))", (*values, size)).lastrowid or 0
+    with connection.blobopen(table, "content", row) as blob:
+        for piece in given.pieces():
+            blob.write(piece)
+    return row
+
+
 class Addition(NamedTuple):
     """One notification as parameters for the inserts, its messages' rows and contents side by side."""
 
     notification: tuple[object, ...]
     messages: list[tuple[object, ...]]
-    contents: list[str]
+    contents: list[Content]
 
 
 def addition(entry: Entry, messages: Sequence[Message], due: datetime) -> Addition:
@@ -68,7 +90,7 @@ def addition(entry: Entry, messages: Sequence[Message], due: datetime) -> Additi
     facts = entry.model_dump_json(exclude={"messages"}, exclude_defaults=True)
     own = entry.own.value if entry.own else None
     notification = (entry.id, micros(entry.created), entry.source, own, facts)
-    return Addition(notification, rows, [message.model_dump_json() for message in messages])
+    return Addition(notification, rows, [content(message) for message in messages])
 
 
 def _message_row(entry: Entry, message: Message, state: MessageState | None, due: datetime) -> tuple[object, ...]:

@@ -31,6 +31,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from gateway.clock import wall_clock
 from gateway.errors import Outcome, Reason, TransportError
+from gateway.jsonparts import joined, pieces
 from gateway.message import DEADLINES, Fence, Message, NotFound, Receipt, Status
 from gateway.transports.acs_payload import payload
 from gateway.transports.answers import code, origin, retry_after, value_of
@@ -163,7 +164,7 @@ class Acs:
 
     # ----------------------------------------------------------------------------------------------------- calling
 
-    async def _call(self, method: str, path: str, headers: dict[str, str], body: str | None) -> _Answer:
+    async def _call(self, method: str, path: str, headers: dict[str, str], body: str | bytes | None) -> _Answer:
         """One call through Microsoft's client; every way it can fail is a TransportError."""
         try:
             from azure.core.rest import HttpRequest
@@ -222,18 +223,29 @@ def _checked_key(key: str) -> str:
     raise ValueError("the access key must be base64, as the portal shows it")
 
 
-def _body(message: Message) -> str:
-    """The request as text; what ACS would certainly refuse is refused here, before the call."""
+def _body(message: Message) -> str | bytes:
+    """The request; what ACS would certainly refuse is refused here, before the call."""
     if len(message.recipients) > RECIPIENTS:
         raise _limit(f"ACS takes at most {RECIPIENTS} recipients in one message")
     try:
-        body = json.dumps(payload(message))
+        body = _by_parts(message) if message.large else json.dumps(payload(message))
     except Exception as error:
         detail = f"an error of ours ({type(error).__name__})"
         raise TransportError(Outcome.NO, Reason.BUG, permanent=True, detail=detail) from error
     if len(body) > LARGEST:
         raise _limit("ACS takes at most 10 MB in one request, attachments in base64 included")
     return body
+
+
+class _Encoded(bytes):
+    """A body that is bytes already: the client's signing policy encodes whatever it is given, text or not."""
+
+    def encode(self, *_: str) -> bytes:
+        return self
+
+
+def _by_parts(message: Message) -> bytes:
+    return _Encoded(joined(pieces(payload(message, bytes), ascii_only=True)))
 
 
 def _receipt(answer: _Answer, message: Message) -> Receipt:

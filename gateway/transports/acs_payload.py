@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gateway.address import Address, one_line
@@ -14,14 +14,22 @@ from gateway.mime import custom_headers
 _RESERVED = re.compile("x-ms-", re.IGNORECASE)
 
 
-def payload(message: Message) -> dict[str, Any]:
-    """The request's body; what is empty is left out.
+Encode = Callable[[bytes], str | bytes]
+"""What becomes of a file."""
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def payload(message: Message, encode: Encode = _base64) -> dict[str, Any]:
+    """The request's body; what is empty is left out. `encode` may leave files as they are, to be written by parts.
 
     The sender is bare: ACS shows the display name configured for the sender's user name. Tracking is off: pixels and
     rewritten links have no place in a notification.
     """
     optional = {
-        "attachments": list(_attachments(message.attachments)),
+        "attachments": list(_attachments(message.attachments, encode)),
         "replyTo": _addresses(message.reply_to),
         "headers": _headers(message),
     }
@@ -59,14 +67,14 @@ def _addresses(addresses: tuple[Address, ...]) -> list[dict[str, str]]:
     ]
 
 
-def _attachments(attachments: tuple[Attachment, ...]) -> Iterator[dict[str, str]]:
+def _attachments(attachments: tuple[Attachment, ...], encode: Encode) -> Iterator[dict[str, str | bytes]]:
     """A content id that comes twice is kept once: ACS refuses the whole message otherwise (email-headers.md)."""
     seen = set()
     for attachment in attachments:
-        part = {
+        part: dict[str, str | bytes] = {
             "name": one_line(attachment.name) or "attachment",
             "contentType": one_line(attachment.content_type) or "application/octet-stream",
-            "contentInBase64": base64.b64encode(attachment.content).decode(),
+            "contentInBase64": encode(attachment.content),
         }
         if attachment.content_id and attachment.content_id not in seen:
             seen.add(attachment.content_id)

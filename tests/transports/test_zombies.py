@@ -184,7 +184,7 @@ class StoppingAcs(Acs):
 
     stop: Stop
 
-    async def _call(self, method: str, path: str, headers: dict[str, str], body: str | None) -> Any:
+    async def _call(self, method: str, path: str, headers: dict[str, str], body: str | bytes | None) -> Any:
         await self.stop(method, path)
         return await super()._call(method, path, headers, body)
 
