@@ -21,11 +21,10 @@ CELL_GAP = "   "
 # Every alternative ends at the end of the input at the latest and keeps what it consumed: one pass, no way back.
 _TOKEN = re.compile(
     r"""
-      (?P<text>[^<]+)
+      (?P<text>(?:[^<]++|<(?![a-zA-Z!?/]))++)
     | <!--.*?(?:-->|\Z)
     | <(?P<close>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]*+)(?P<attributes>(?:[^"'>]++|"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))*+)>?
     | <[!?/][^>]*>?
-    | (?P<stray><)
     """,
     re.DOTALL | re.VERBOSE,
 )
@@ -37,6 +36,7 @@ _ATTRIBUTE = {
     name: re.compile(rf"""(?:^|[\s"']){name}\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
     for name in ("href", "alt")
 }
+_LONG_NUMBER = re.compile(r"&#\d{9,};?")
 _PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre hr figure fieldset".split())
 _LINES = frozenset(
     "div section article header footer main nav aside address form tr li dt dd center caption figcaption".split()
@@ -46,9 +46,9 @@ _LINES = frozenset(
 def text_of(html: str) -> str:
     """The readable text of an HTML document: links as `text (url)`, rows as lines, no scripts and styles."""
     reader = _Reader()
-    for name, close, content in _tokens(html[:READ_LIMIT]):
+    for name, close, content in tokens(html[:READ_LIMIT]):
         if not name:
-            reader.text(unescape(content))
+            reader.text(unescaped(content))
         elif close:
             reader.close(name)
         else:
@@ -56,12 +56,17 @@ def text_of(html: str) -> str:
     return reader.result()
 
 
-def _tokens(html: str) -> Iterator[tuple[str, bool, str]]:
+def unescaped(text: str) -> str:
+    """Text with its entities as characters; a number that is none for Python (4,300 digits) is a replacement."""
+    return unescape(_LONG_NUMBER.sub("\ufffd", text)) if "&" in text else text
+
+
+def tokens(html: str) -> Iterator[tuple[str, bool, str]]:
     """Name, whether it closes, and attributes of each tag; without a name it is text."""
     at = 0
     while token := _TOKEN.match(html, at):
         at = token.end()
-        if token["text"] or token["stray"]:
+        if token["text"]:
             yield "", False, token[0]
         elif token["name"]:
             name = token["name"].lower()
@@ -72,9 +77,10 @@ def _tokens(html: str) -> Iterator[tuple[str, bool, str]]:
                 yield name, bool(token["close"]), token["attributes"]
 
 
-def _attribute(name: str, attributes: str) -> str:
+def attribute(name: str, attributes: str) -> str:
+    """The value of `href` or `alt` among a tag's attributes."""
     match = _ATTRIBUTE[name].search(attributes)
-    return unescape(next(filter(None, match.groups()), "")).strip() if match else ""
+    return unescaped(next(filter(None, match.groups()), "")).strip() if match else ""
 
 
 class _Reader:
@@ -108,9 +114,9 @@ class _Reader:
         elif name in {"td", "th"}:
             self._gap = CELL_GAP
         elif name == "a":
-            self._link, self._link_from = _attribute("href", attributes), len(self._out)
+            self._link, self._link_from = attribute("href", attributes), len(self._out)
         elif name == "img":
-            self.text(_attribute("alt", attributes))
+            self.text(attribute("alt", attributes))
         else:
             self._block(name)
             self._start(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from gateway.address import one_line
@@ -240,13 +241,14 @@ def _rows(pairs: tuple[Pair, ...], words: dict[str, str]) -> Pairs:
 
 
 def _table(values: Mapping[str, str], words: dict[str, str]) -> Pairs:
-    rows = [(_cut(name, words, 200), _cut(value, words)) for name, value in list(values.items())[:ROWS]]
+    rows = [(_cut(name, words, 200), _cut(value, words)) for name, value in islice(values.items(), ROWS)]
     return rows + _rest(len(values), words)
 
 
 def _data_rows(data: dict[str, Any], words: dict[str, str]) -> Pairs:
     """A caller's `data` for a look that has no place of its own for it."""
-    return _table({name: value if isinstance(value, str) else _json(value) for name, value in data.items()}, words)
+    shown = {name: value if isinstance(value, str) else _json(value) for name, value in islice(data.items(), ROWS)}
+    return _table(shown, words) + _rest(len(data), words)
 
 
 def _json(value: Any) -> str:

@@ -13,7 +13,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC
-from email.header import Header
 from email.utils import format_datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -30,6 +29,8 @@ _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9.-]")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_. +()-]{1,60}", re.ASCII)
 _QUOTED = re.compile(r'(["\\])')
 _PIECE = re.compile(r"(?:%[0-9A-F]{2}|[^%]){1,20}")
+_WORD = "=?utf-8?b?*?="
+_LEAST_IN_WORD, _MOST_IN_WORD = 12, 45
 _READABLE = 64 * 1024
 """Longer texts go as base64: quoted-printable is for people who look at the raw mail."""
 
@@ -94,8 +95,20 @@ def _text(name: str, value: str) -> str:
 
 
 def _encoded(text: str, used: int) -> str:
-    """RFC 2047 words, folded; `used`: what stands before them on the first line."""
-    return Header(text, "utf-8", header_name="x" * max(0, used - 2)).encode(linesep="\r\n")
+    """RFC 2047 words, folded; `used`: what stands before them on the first line.
+
+    Written out, since the standard library's Header measures each line anew for every character.
+    """
+    raw = text.encode("utf-8", "replace")
+    words, start, room = [], 0, (76 - used - len(_WORD)) // 4 * 3
+    lead = "" if room >= _LEAST_IN_WORD else "\r\n "
+    while start < len(raw):
+        end = start + (room if room >= _LEAST_IN_WORD else _MOST_IN_WORD)
+        while end < len(raw) and raw[end] & 0xC0 == 0x80:  # a word holds whole characters
+            end -= 1
+        words.append(_WORD.replace("*", base64.b64encode(raw[start:end]).decode("ascii")))
+        start, room = end, _MOST_IN_WORD
+    return lead + "\r\n ".join(words)
 
 
 def _mailboxes(name: str, addresses: Sequence[Address]) -> str:

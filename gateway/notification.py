@@ -63,9 +63,8 @@ def worst(severities: list[Severity]) -> Severity:
     return min(severities, key=_ORDER.__getitem__, default=Severity.INFO)
 
 
-_ROUND = str.maketrans(
-    "[]\uff3b\uff3d\u3010\u3011\u3014\u3015\u3016\u3017\u301a\u301b\u2045\u2046\u27e6\u27e7\u298b\u298c\u2772\u2773",
-    "()" * 10,
+_SQUARE = (
+    "[]\uff3b\uff3d\u3010\u3011\u3014\u3015\u3016\u3017\u301a\u301b\u2045\u2046\u27e6\u27e7\u298b\u298c\u2772\u2773"
 )
 
 
@@ -74,7 +73,9 @@ def unbracketed(text: str) -> str:
 
     `[CRITICAL] …` is how our alerts begin, `[contact] …` how a visitor's words do.
     """
-    return text.translate(_ROUND)
+    for number, bracket in enumerate(_SQUARE):
+        text = text.replace(bracket, "()"[number % 2])  # `translate` takes ten times as long on a long text
+    return text
 
 
 def untitled(source: str) -> str:

@@ -32,11 +32,15 @@ NO_REFERRER = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosn
 def headers_of(request: Request) -> dict[str, str]:
     """The headers by lower-case name, repeated ones joined by a comma."""
     found: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for name, value in request.scope["headers"]:
         key = name.decode("latin-1")
         text = value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
+        if key in found:
+            repeated.setdefault(key, [found[key]]).append(text)
+        else:
+            found[key] = text
+    return {**found, **{key: ", ".join(texts) for key, texts in repeated.items()}} if repeated else found
 
 
 def query_of(request: Request) -> list[tuple[str, str]]:

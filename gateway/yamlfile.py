@@ -153,5 +153,5 @@ def _without(value: str, shown: str, text: str, *, anywhere: bool) -> str:
     if not value or not (anywhere or len(value) >= SHORT):
         return text
     word = value[0].isalnum() and value[-1].isalnum() and not (anywhere and len(value) >= SHORT)
-    pattern = rf"\b{re.escape(value)}\b" if word else re.escape(value)
-    return re.sub(pattern, lambda _: shown, text, flags=re.IGNORECASE)
+    quoted = re.compile(rf"\b{re.escape(value)}\b" if word else re.escape(value), re.IGNORECASE)
+    return quoted.sub(lambda _: shown, text)

@@ -7,16 +7,16 @@ shown, names are fit for a header.
 from __future__ import annotations
 
 import base64
-import html
 import re
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.policy import compat32
-from html.parser import HTMLParser
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from gateway.htmltext import READ_LIMIT, attribute, tokens, unescaped
 from gateway.message import Attachment, Message
 from gateway.shown import time_json
 
@@ -33,9 +33,20 @@ VIEWS = {
 RAW_SHOWN = 200_000
 """Bytes of the raw mail that the page shows; the whole of it can be saved."""
 
-LINKS_SHOWN = 50
+HEADER_SHOWN = 10_000
+"""Characters of a header field, before it is decoded."""
 
-_CID = re.compile(r"""cid:([^"'\s)>]+)""", re.IGNORECASE)
+LINKS_SHOWN = 50
+LINK_TEXT = 500
+LONGEST_TAG = 5000
+
+HTML_READ = READ_LIMIT
+"""Characters of the HTML in which links are looked for."""
+
+LARGEST_DOCUMENT = 20_000_000
+"""Characters of HTML and inline pictures together: one picture may be named a million times."""
+
+_CID = re.compile(r"""cid:([^"'\s)>]{1,1000})""", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:]+")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()-]")
 _PICTURE = re.compile(r"image/[a-z0-9.+-]+", re.IGNORECASE)
@@ -74,54 +85,54 @@ def document(message: Message) -> str:
         for file in message.attachments
         if file.content_id and _PICTURE.fullmatch(file.content_type)
     }
-    return _CID.sub(lambda found: pictures.get(unquote(html.unescape(found[1])), found[0]), message.html)
+    if not pictures:
+        return message.html
+    room = LARGEST_DOCUMENT - len(message.html)
+
+    def put_in(found: re.Match[str]) -> str:
+        nonlocal room
+        picture = pictures.get(unquote(unescaped(found[1])), "")
+        room -= len(picture)
+        return picture if picture and room >= 0 else found[0]
+
+    return _CID.sub(put_in, message.html)
 
 
 def _data_url(file: Attachment) -> str:
     return f"data:{file.content_type};base64,{base64.b64encode(file.content).decode('ascii')}"
 
 
-class _Links(HTMLParser):
-    """Collects links and their text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[Link] = []
-        self._url = ""
-        self._text: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.handle_endtag("a")
-            self._url = (dict(attrs).get("href") or "").strip()
-
-    def handle_data(self, data: str) -> None:
-        if self._url:
-            self._text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self._url.lower().startswith(("http://", "https://")):
-            self.found.append(Link(" ".join("".join(self._text).split()), self._url))
-        if tag == "a":
-            self._url = ""
-            self._text = []
-
-
 def links(content: str) -> list[Link]:
     """Where the mail's links go, each address once: they cannot be followed inside the frame."""
-    parser = _Links()
-    parser.feed(content)
-    parser.close()
     found: dict[str, Link] = {}
-    for link in parser.found:
-        found.setdefault(link.url, link)
-    return list(found.values())[:LINKS_SHOWN]
+    url, words, length = "", [], 0
+    for name, close, inside in chain(tokens(content[:HTML_READ]), [("a", True, "")]):
+        if url and not name and length < LINK_TEXT:
+            words.append(inside[: LINK_TEXT - length])
+            length += len(words[-1])
+        if name != "a":
+            continue
+        if url.lower().startswith(("http://", "https://")):
+            found.setdefault(url, Link(" ".join(unescaped("".join(words)).split()), url))
+        if len(found) == LINKS_SHOWN:
+            break
+        url, words, length = "" if close else attribute("href", inside[:LONGEST_TAG]), [], 0
+    return list(found.values())
 
 
 def headers(raw: bytes) -> list[tuple[str, str]]:
     """The header fields in their order, unfolded and decoded."""
-    fields = BytesHeaderParser(policy=compat32).parsebytes(raw).items()
-    return [(name, str(make_header(decode_header(" ".join(str(value).split()))))) for name, value in fields]
+    fields = BytesHeaderParser(policy=compat32).parsebytes(raw.partition(b"\r\n\r\n")[0]).items()
+    return [(name, _decoded(" ".join(str(value).split()))) for name, value in fields]
+
+
+def _decoded(value: str) -> str:
+    """One header field; `decode_header` takes the square of the length, so a long one is cut before a word of it."""
+    if len(value) <= HEADER_SHOWN:
+        return str(make_header(decode_header(value)))
+    end = value.rfind(" ", 0, HEADER_SHOWN)
+    end = end if end > 0 else HEADER_SHOWN
+    return f"{make_header(decode_header(value[:end]))} … ({len(value) - end} more characters)"
 
 
 def readable(raw: bytes) -> str:
