@@ -19,10 +19,12 @@ from gateway.auth import Keyring, origin_allowed, require_origin, stated_origin
 from gateway.client import Clients
 from gateway.config import Config, Source
 from gateway.errors import Rejected
+from gateway.notification import Notification
 from gateway.pipeline import Accepted, Line
 from gateway.shown import message_json
 from gateway.sources.form import Form, content_hash, next_url, notification_of, read_form
 from gateway.telemetry import about
+from gateway.threads import aside
 from gateway.throttle import OPEN, Throttle, limits_of
 
 FORM = "form"
@@ -51,7 +53,7 @@ class Doors:
         body = await web.body_of(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
-        notifications = sources.read("native", body, headers, name)
+        notifications = await aside(len(body), sources.read, "native", body, headers, name)
         if notifications[0].envelope and notifications[0].envelope.dry_run:
             rendered = self.line.compose(notifications[0], name)
             return web.answer({"status": "dry_run", "messages": [message_json(message) for message in rendered]})
@@ -71,7 +73,7 @@ class Doors:
                 raise _wrong_method("POST, PUT", "a GET is only taken with its payload in the query")
         if web.lost_body(body, headers):
             raise web.length_required()
-        notifications = sources.read(source.kind, body, headers, name)
+        notifications = await aside(len(body), sources.read, source.kind, body, headers, name)
         return _accepted(await self._accept(name, notifications, body, headers), 200)
 
     async def form(self, request: Request) -> Response:
@@ -94,9 +96,9 @@ class Doors:
         body = await web.body_of(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
-        form = read_form(body, headers)
-        notifications = notification_of(form, name, source.files)
-        accepted = await self._accept(name, notifications, body, headers, "" if with_key else content_hash(form))
+        form, notifications = await aside(len(body), _filled_in, body, headers, name, source)
+        content = "" if with_key else await aside(len(body), content_hash, form)
+        accepted = await self._accept(name, notifications, body, headers, content)
         return self._form_answer(accepted, form, headers, name, source)
 
     def _form_answer(
@@ -232,6 +234,12 @@ def _not_here(name: str, source: Source | None) -> Rejected:
         return Rejected(404, "unknown_source", "There is no such source at this door; gateway.yaml has their names.")
     door = {FORM: f"/v1/forms/{name}", NATIVE: "/v1/notifications"}.get(source.kind, f"/v1/webhooks/{name}")
     return Rejected(404, "wrong_door", f"Source {name} is of kind {source.kind}; post to {door}.")
+
+
+def _filled_in(body: bytes, headers: Mapping[str, str], name: str, source: Source) -> tuple[Form, list[Notification]]:
+    """A form, and what is told by it: nothing where a bot filled it in."""
+    form = read_form(body, headers)
+    return form, notification_of(form, name, source.files)
 
 
 def _naming(accepted: Accepted) -> dict[str, str]:

@@ -17,6 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
+
+MOST_FAULTS = 50
+"""Failing fields that one refusal names; who has more mends these first."""
 
 
 class GatewayError(Exception):
@@ -63,7 +67,7 @@ class Rejected(GatewayError):
         self.status = status
         self.code = code
         self.detail = detail
-        self.fields = fields or {}
+        self.fields = dict(islice(fields.items(), MOST_FAULTS)) if fields else {}
         self.headers = headers or {}
 
 

@@ -23,6 +23,7 @@ from gateway.errors import Rejected, StoreUnavailable
 from gateway.ledger import Entry, Event, Store
 from gateway.message import Status
 from gateway.telemetry import ERROR, WARNING, log
+from gateway.threads import aside
 
 if TYPE_CHECKING:
     from gateway.pipeline import Line
@@ -44,6 +45,8 @@ REMEMBERED = timedelta(hours=24)
 
 MOST_TRIES = 3
 """Of a message that went to poison; it has crashed us five times already."""
+
+WHITE_SPACE = b" \t\r\n\v\f"
 
 LARGEST_BLOB = 50 * 1024 * 1024
 """Bytes; what no provider takes in one mail need not be read (a mailbox takes 35 MB unless it was told otherwise)."""
@@ -71,7 +74,8 @@ def readable(body: bytes) -> str:
     text = body.decode("utf-8-sig", "replace").strip()
     if not text.startswith(("{", "[")):
         try:
-            return base64.b64decode("".join(text.split()), validate=True).decode("utf-8-sig").strip()
+            packed = text.encode("ascii").translate(None, WHITE_SPACE)
+            return base64.b64decode(packed, validate=True).decode("utf-8-sig").strip()
         except (binascii.Error, ValueError):  # the second for what is no UTF-8, or no ASCII
             pass
     return text
@@ -155,7 +159,8 @@ class Intake:
 
         raw, fields = await self._content(text)
         source = self._source(fields)
-        notifications = sources.read("native", raw, {"content-type": "application/json"}, source)
+        kind = {"content-type": "application/json"}
+        notifications = await aside(len(raw), sources.read, "native", raw, kind, source)
         envelope = notifications[0].envelope
         if envelope and envelope.dry_run:
             self.line().compose(notifications[0], source)
@@ -168,12 +173,12 @@ class Intake:
 
     async def _content(self, text: str) -> tuple[bytes, dict[str, Any]]:
         """The JSON as bytes and as fields; of the blob, if the message only names one."""
-        raw = text.encode()
-        fields = _object(raw)
+        fields = await aside(len(text), _object, text)
         if fields.keys() == {"blob"}:
-            raw = readable(await self._blob(fields["blob"])).encode()
-            fields = _object(raw)
-        return raw, fields
+            blob = await self._blob(fields["blob"])
+            text = await aside(len(blob), readable, blob)
+            fields = await aside(len(text), _object, text)
+        return text.encode(), fields
 
     async def _blob(self, path: object) -> bytes:
         container, _, name = path.partition("/") if isinstance(path, str) else ("", "", "")
@@ -223,11 +228,13 @@ class Intake:
             await self.store.remove(mark, found[1])
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    from gateway.sources.payload import load
+def _object(text: str) -> dict[str, Any]:
+    from gateway.sources.jsontext import TooComplex, load
 
     try:
-        value = load(raw.decode())
+        value = load(text)
+    except TooComplex as error:
+        raise Rejected(413, "too_complex", f"The message is too complex: {error}.") from None
     except ValueError as error:
         raise Rejected(400, "malformed", f"The message is not JSON: {error}.") from None
     if not isinstance(value, dict):

@@ -21,7 +21,7 @@ from typing import Any
 
 from gateway.ledger import Report
 from gateway.message import Status
-from gateway.sources.payload import load
+from gateway.sources.jsontext import load
 
 DELIVERY = "Microsoft.Communication.EmailDeliveryReportReceived"
 """The one type of event with a recipient's state; opens and clicks say nothing about delivery."""

@@ -19,10 +19,17 @@ from urllib.parse import quote, urlsplit
 
 from gateway.address import one_line
 from gateway.notification import Item, Link, Notification, Pair, State, severity_of, worst
-from gateway.sources.payload import plain, scalar, sniff
+from gateway.sources.jsontext import scalar
+from gateway.sources.payload import plain, sniff
 
 MOST_ITEMS = 1000
 """Alerts that are read; a mail with more would help nobody, so the rest is counted."""
+
+MOST_WHOLE = 100
+"""Alerts of which everything is kept; of the others a mail shows nothing, and only labels are matched."""
+
+MOST_LABELS = 500
+"""Labels or annotations of one alert; what has more was not sent by Alertmanager."""
 
 LONGEST_TITLE = 200
 
@@ -37,7 +44,7 @@ def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notifica
     group = sniff(body, headers).value
     alerts = _alerts(group)
     state = _state(group.get("status"), State.FIRING)
-    items = tuple(_item(alert, state) for alert in alerts[:MOST_ITEMS])
+    items = tuple(_item(alert, state, whole=number < MOST_WHOLE) for number, alert in enumerate(alerts[:MOST_ITEMS]))
     firing = tuple(item for item in items if item.state is State.FIRING)
     told = firing or items
     gravest = worst([item.severity for item in told])
@@ -71,9 +78,11 @@ def _alerts(group: Any) -> list[dict[str, Any]]:
     return alerts
 
 
-def _item(alert: Mapping[str, Any], group_state: State) -> Item:
+def _item(alert: Mapping[str, Any], group_state: State, *, whole: bool) -> Item:
     labels = _strings(alert.get("labels"))
-    notes = {name: plain(text).strip() for name, text in _strings(alert.get("annotations")).items()}
+    annotations = _strings(alert.get("annotations"))
+    kept = annotations if whole else [name for name in _TEXTS if name in annotations]
+    notes = {name: plain(annotations[name]).strip() for name in kept}
     state = _state(alert.get("status"), group_state)
     texts = dict.fromkeys(text for name in _TEXTS if (text := notes.get(name)))
     urls = {name: text for name, text in notes.items() if _is_url(text)}
@@ -170,6 +179,8 @@ def _strings(value: Any) -> dict[str, str]:
     """Labels or annotations; numbers in them are loose typing, anything but an object is another format."""
     if value is None:
         return {}
+    if isinstance(value, dict) and len(value) > MOST_LABELS:
+        raise ValueError(f"an alert has more than {MOST_LABELS} labels or annotations")
     if not isinstance(value, dict) or any(isinstance(item, dict | list) for item in value.values()):
         raise ValueError("labels and annotations are objects of texts")
     return {name: item if isinstance(item, str) else scalar(item) for name, item in value.items()}

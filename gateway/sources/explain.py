@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from gateway.address import one_line
+from gateway.errors import MOST_FAULTS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-MOST = 50
-"""Fields named in one answer."""
 
 _TIME = "must be a time with Z or an offset, such as 2026-12-24T18:00:00Z"
 _SENTENCES = {
@@ -45,7 +43,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False):
         found.setdefault(dotted(item["loc"]), _sentence(item, model))
-        if len(found) == MOST:
+        if len(found) == MOST_FAULTS:
             break
     return found
 

@@ -15,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,12 +27,16 @@ from gateway.message import Attachment
 from gateway.notification import Notification, Pair, unbracketed, untitled
 from gateway.sources.explain import shown
 from gateway.sources.files import taken
+from gateway.sources.jsontext import leaves, scalar, written
 from gateway.sources.media import DEFAULT, is_media
 from gateway.sources.multipart import Part, is_multipart
-from gateway.sources.payload import MOST_PAIRS, Payload, Shape, leaves, plain, scalar, sniff
+from gateway.sources.payload import MOST_PAIRS, Payload, Shape, plain, sniff
 
 MOST_FIELDS = 200
 MOST_FILES = 20
+LONGEST_TEXT = 256 * 1024
+"""Bytes of everything that is no file, names and values: a long letter has 20,000."""
+
 LONGEST_TITLE = 200
 LONGEST_URL = 2000
 
@@ -88,10 +92,10 @@ def notification_of(form: Form, source: str, files: Files | None = None) -> list
 
 def read_form(body: bytes, headers: Mapping[str, str]) -> Form:
     """The form in `body`; Rejected when it is empty, broken, too big or no form."""
-    payload = sniff(body, headers)
-    pairs = list(_joined((_name(name), plain(value)) for name, value in _pairs(payload, headers)))
-    names = {name for name, _ in pairs}
-    if payload.left_out or len(names) > MOST_FIELDS:
+    payload = sniff(body, headers, LONGEST_TEXT).simple()
+    given = list(islice(_pairs(payload, headers), MOST_PAIRS + 1))
+    pairs = list(_joined((_name(name), plain(value)) for name, value in given))
+    if payload.left_out or len(given) > MOST_PAIRS or len(pairs) > MOST_FIELDS:
         raise Rejected(422, "invalid", f"The form has more than {MOST_FIELDS} fields.")
     files = [part for part in payload.files if part.content]
     if len(files) > MOST_FILES:
@@ -150,9 +154,7 @@ def _json_pairs(value: Any) -> Iterator[tuple[str, str]]:
     """An object's fields; a list of words is a field given several times, what is nested gets its path as name."""
     if not isinstance(value, dict):
         raise Rejected(422, "invalid", 'The body must be one JSON object, such as {"name": "…", "message": "…"}.')
-    for count, (name, item) in enumerate(value.items()):
-        if count > MOST_PAIRS:
-            return
+    for name, item in value.items():
         if (
             isinstance(item, list)
             and len(item) <= MOST_FIELDS
@@ -160,7 +162,7 @@ def _json_pairs(value: Any) -> Iterator[tuple[str, str]]:
         ):
             yield name, ", ".join(scalar(part) for part in item)
         else:
-            yield from leaves(item, name)
+            yield from ((written(path), text) for path, text in leaves(item, ((), name)))
 
 
 def _text_pairs(payload: Payload, content_type: str) -> Iterator[tuple[str, str]]:
@@ -175,15 +177,15 @@ def _text_pairs(payload: Payload, content_type: str) -> Iterator[tuple[str, str]
             "unsupported_media_type",
             "This is no form. Send application/x-www-form-urlencoded, multipart/form-data or a JSON object.",
         )
-    name, value = "", ""
+    name, value = "", [""]
     for line in lines:
         if match := _PLAIN_LINE.fullmatch(line):
             if name:
-                yield name, value
-            name, value = match.groups()
+                yield name, "\n".join(value)
+            name, value = match[1], [match[2]]
         else:
-            value = f"{value}\n{line}"
-    yield name, value
+            value.append(line)
+    yield name, "\n".join(value)
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -191,8 +193,6 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)
-        if len(found) > MOST_PAIRS:
-            break
     for name, values in found.items():
         yield name, ("\n" if any("\n" in value for value in values) else ", ").join(values)
 

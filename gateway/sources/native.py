@@ -6,19 +6,21 @@ meant as JSON is taken as JSON, a plain form too, and a caller is told everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.address import one_line
-from gateway.errors import Rejected
+from gateway.address import Address, one_line
+from gateway.errors import MOST_FAULTS, Rejected
 from gateway.message import Attachment
 from gateway.notification import Envelope, Notification
 from gateway.sources.explain import explain, shown
+from gateway.sources.jsontext import leaves, written
 from gateway.sources.media import by_name
-from gateway.sources.payload import Payload, Shape, leaves, sniff
-from gateway.sources.request import NativeAttachment, NativeRequest
+from gateway.sources.payload import Payload, Shape, sniff
+from gateway.sources.request import MOST_ATTACHMENTS, MOST_RECIPIENTS, NativeAttachment, NativeRequest
 
 __all__ = ["NativeRequest", "parse"]
 
@@ -26,6 +28,10 @@ __all__ = ["NativeRequest", "parse"]
 _TOO_DEEP = frozenset(
     {"System.Collections.Hashtable", "System.Collections.Specialized.OrderedDictionary", "System.Object[]"}
 )
+FEW_VALUES = 2000
+"""Commas of a body that is validated as it is; of more values, each may be wrong, the least are looked at."""
+
+_MOST_STRANGE = 50
 _FORM_FIELDS = frozenset(
     "to cc bcc subject text html template reply_to priority tags send_at dry_run idempotency_key source".split()
 )
@@ -66,7 +72,8 @@ def _title(request: NativeRequest) -> str:
 
 
 def _request(body: bytes, headers: Mapping[str, str]) -> NativeRequest:
-    if b'"System.' not in body:
+    cut_off = b'"System.' in body
+    if not cut_off and (len(body) <= FEW_VALUES or body.count(b",") <= FEW_VALUES):
         try:
             request = NativeRequest.model_validate_json(body)
         except ValidationError:
@@ -74,7 +81,7 @@ def _request(body: bytes, headers: Mapping[str, str]) -> NativeRequest:
         else:
             if not any(_omissions(vars(request))):
                 return request
-    return _validated(_object(body, headers))
+    return _validated(_object(body, headers), cut_off=cut_off)
 
 
 def _omissions(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -97,7 +104,7 @@ def _content_id(item: Any) -> str | None:
 
 def _object(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     """The fields a body holds, however it was sent; null is the same as leaving a field out."""
-    payload = sniff(body, headers)
+    payload = sniff(body, headers).simple()
     if payload.shape is Shape.EMPTY:
         raise Rejected(400, "empty_body", "The body is empty; send a JSON object with at least `to` and `text`.")
     if payload.shape is Shape.FORM:
@@ -140,18 +147,46 @@ def _form(payload: Payload) -> dict[str, Any]:
     return found
 
 
-def _validated(value: dict[str, Any]) -> NativeRequest:
+def _validated(value: dict[str, Any], *, cut_off: bool) -> NativeRequest:
     fields = dict(_omissions(value))
     request = None
     try:
-        request = NativeRequest.model_validate(value)
+        request = NativeRequest.model_validate(_bounded(value))
     except ValidationError as error:
         fields |= explain(error, NativeRequest)
-    hint = "was cut off by ConvertTo-Json, whose -Depth is 2 unless you say more: ConvertTo-Json -Depth 10"
-    fields |= {shown(path): hint for path, text in leaves(value) if text in _TOO_DEEP}
+    if cut_off:
+        hint = "was cut off by ConvertTo-Json, whose -Depth is 2 unless you say more: ConvertTo-Json -Depth 10"
+        found = (shown(written(path)) for path, text in leaves(value) if text in _TOO_DEEP)
+        fields |= dict.fromkeys(islice(found, MOST_FAULTS), hint)
     if request is None or fields:
         raise Rejected(422, "invalid", _summary(fields), fields=fields)
     return request
+
+
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    """The same without most of what is wrong: one answer names few faults, and each costs time and room.
+
+    Members that nobody knows are left out beyond the first, files beyond one too many.
+    """
+    strange = iter(range(_MOST_STRANGE))
+
+    def known(given: Any, names: Collection[str]) -> Any:
+        if not isinstance(given, dict) or len(given) <= len(names):
+            return given
+        return {name: item for name, item in given.items() if name in names or next(strange, None) is not None}
+
+    def each(name: str, names: Collection[str], most: int) -> None:
+        if isinstance(given := found.get(name), list):
+            found[name] = [known(item, names) for item in given[: most + 1]]
+        elif isinstance(given, dict):
+            found[name] = known(given, names)
+
+    found: dict[str, Any] = known(value, NativeRequest.model_fields)
+    found = dict(found)
+    for name in ("to", "cc", "bcc", "reply_to"):
+        each(name, Address.model_fields, MOST_RECIPIENTS)
+    each("attachments", NativeAttachment.model_fields, MOST_ATTACHMENTS)
+    return found
 
 
 def _summary(fields: Mapping[str, str]) -> str:

@@ -6,28 +6,32 @@ PowerShell 5.1 writes. Nothing here raises for any bytes.
 
 Two things JSON texts hold although JSON has no place for them: a lone surrogate (half an emoji, cut by a tool) becomes
 U+FFFD, and NaN, Infinity or 1e999 stay floats, which `scalar` shows as words and no source passes on as a number.
+
+A caller waits for none of this longer than its body is: each step is one pass that the interpreter's own C code makes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from binascii import a2b_qp
+from codecs import charmap_decode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import isfinite, isnan
+from functools import cache
+from itertools import islice
 from typing import Any
-from urllib.parse import unquote_to_bytes
-
-from pydantic_core import from_json
 
 from gateway.address import seen
+from gateway.errors import Rejected
+from gateway.sources.jsontext import MOST_VALUES, TooComplex, load
 from gateway.sources.multipart import Part, is_multipart, parts
 
 MOST_PAIRS = 1000
 """Form fields that are read; what is beyond is only counted."""
 
-LONGEST_MENDED = 500_000
-"""Characters of a broken JSON that are worth the work; a longer one becomes text at once."""
+MOST_BARE = 1000
+"""Per cent signs of a field that begin no escape; one with more was not escaped at all."""
 
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -40,17 +44,13 @@ _BOMS = (
 _CHARSET = re.compile(
     r"windows-?125[0-8]|cp125[0-8]|iso-?8859-\d{1,2}|koi8-[ru]|shift_jis|euc-(?:jp|kr)|gbk|gb2312|gb18030|big5",
 )
+_MULTIBYTE = frozenset("shift_jis euc-jp euc-kr gbk gb2312 gb18030 big5".split())
 _CHARSET_PARAMETER = re.compile(r';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
-# The closing quote may be missing, so that the pattern always matches: a failing one would start anew at every quote.
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
-_CONTROL_OR_ESCAPE = re.compile(
-    r"[\x00-\x1f]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.",
-    re.DOTALL,
-)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ENTITY = re.compile(r"&#(\d{1,7});")
 _UNTYPED_NAME = re.compile(r"[\w.%+\[\]-]{1,100}")
 _BLANK = re.compile(r"\s")
+_BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _JSON_FIELDS = ("payload", "data")
 
 
@@ -67,6 +67,12 @@ class Shape(StrEnum):
     """`text` holds it; `flaw` says what keeps it from being the JSON or form it looks like."""
 
 
+_TOO_COMPLEX = (
+    f"The JSON has more than {MOST_VALUES} values (numbers, texts, objects and lists together). "
+    "Send less, or the data as a file."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """A body, understood. `pairs` has every form field in order, a file's with the file's name."""
@@ -78,17 +84,29 @@ class Payload:
     files: tuple[Part, ...] = ()
     left_out: int = 0
     flaw: str = ""
+    too_complex: bool = False
+
+    def simple(self) -> Payload:
+        """The same; Rejected where its JSON has so many values that it was not read."""
+        if self.too_complex:
+            raise Rejected(413, "too_complex", _TOO_COMPLEX)
+        return self
 
 
-def sniff(body: bytes, headers: Mapping[str, str]) -> Payload:
-    """What `body` is, by looking at it."""
+def sniff(body: bytes, headers: Mapping[str, str], longest_text: int | None = None) -> Payload:
+    """What `body` is, by looking at it; Rejected where what is no file has more than `longest_text` bytes."""
     content_type = headers.get("content-type", "")
-    flaw = ""
+    flaw, too_complex = "", False
     if is_multipart(body, content_type):
         try:
-            return _multipart(parts(body, content_type))
+            found = parts(body, content_type)
         except ValueError as error:
             flaw = str(error)
+            body = body[:longest_text]  # it will not be read, only refused
+        else:
+            _check_length(sum(len(part.name) + len(part.content) * (not part.filename) for part in found), longest_text)
+            return _multipart(found)
+    _check_length(len(body), longest_text)
     text = decode(body, charset_of(content_type))
     media = content_type.partition(";")[0].strip().lower()
     start = text.lstrip()[:1]
@@ -98,10 +116,16 @@ def sniff(body: bytes, headers: Mapping[str, str]) -> Payload:
         try:
             return Payload(Shape.JSON, value=load(text))
         except ValueError as error:
-            flaw = str(error)
+            flaw, too_complex = str(error), isinstance(error, TooComplex)
     if not flaw and _is_form(text.strip(), media):
         return _form(text.strip())
-    return Payload(Shape.TEXT, text=text, flaw=flaw)
+    return Payload(Shape.TEXT, text=text, flaw=flaw, too_complex=too_complex)
+
+
+def _check_length(count: int, limit: int | None) -> None:
+    if limit is not None and count > limit:
+        what = f"What is no file may have at most {limit // 1024} KiB ({limit} bytes)"
+        raise Rejected(413, "too_large", f"{what}; send larger things as files of a multipart form.")
 
 
 def charset_of(content_type: str) -> str:
@@ -123,7 +147,21 @@ def decode(body: bytes, charset: str = "") -> str:
     broken = repaired.count("\ufffd")
     if len(repaired) - len(repaired.encode("ascii", "ignore")) > 2 * broken:
         return repaired
-    return body.decode(_known(charset) or "cp1252", "replace")
+    return _in_codec(body, _known(charset) or "cp1252")
+
+
+def _in_codec(raw: bytes, codec: str) -> str:
+    """Text by one of the codecs that a caller may name; what is no character becomes U+FFFD."""
+    table = _table(codec)
+    # The error handler would be called for each byte that is no character, at 40 times the time.
+    return charmap_decode(raw, "strict", table)[0] if table else raw.decode(codec, "replace")
+
+
+@cache
+def _table(codec: str) -> str:
+    """Every byte's character; empty for a codec in which a character may have several bytes."""
+    found = "".join(bytes((code,)).decode(codec, "replace") for code in range(256))
+    return found if len(found) == 256 and codec not in _MULTIBYTE else ""
 
 
 def _known(charset: str) -> str:
@@ -138,57 +176,6 @@ def _known(charset: str) -> str:
     except LookupError:
         return ""
     return label
-
-
-def load(text: str) -> Any:
-    """A JSON text's value; ValueError with the position otherwise, also for more than 200 levels.
-
-    Line breaks and other control characters inside a string are taken too: every tool that fills a template with a
-    text of several lines writes them.
-    """
-    try:
-        return from_json(text)
-    except ValueError:
-        mended = text if len(text) > LONGEST_MENDED else _STRING.sub(_mended_string, text)
-        if mended == text:
-            raise
-        return from_json(mended)
-
-
-def _mended_string(match: re.Match[str]) -> str:
-    return _CONTROL_OR_ESCAPE.sub(_mended, match.group())
-
-
-def _mended(match: re.Match[str]) -> str:
-    found = match.group()
-    if found < " ":
-        return f"\\u{ord(found):04x}"
-    return "\\ufffd" if len(found) == 6 else found
-
-
-def scalar(value: Any) -> str:
-    """A JSON scalar as people write it; null and empty containers are empty."""
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, dict | list):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and not isfinite(value):
-        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return str(value)
-
-
-def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Every scalar of a JSON value in order, under its path: `a.b[0].c`."""
-    if isinstance(value, dict) and value:
-        for key, child in value.items():
-            yield from leaves(child, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list) and value:
-        for index, child in enumerate(value):
-            yield from leaves(child, f"{name}[{index}]")
-    else:
-        yield name, scalar(value)
 
 
 def plain(text: str) -> str:
@@ -214,7 +201,16 @@ def _form(text: str) -> Payload:
 
 
 def _unquoted(piece: str, charset: str) -> str:
-    return _in_charset(unquote_to_bytes(piece.replace("+", " ")), charset)
+    raw = piece.replace("+", " ").encode("utf-8", "replace")
+    return _in_charset(_unescaped(raw) if b"%" in raw else raw, charset)
+
+
+def _unescaped(raw: bytes) -> bytes:
+    """Escapes as bytes. urllib's decoder makes an object of each; these are the same escapes with another sign."""
+    bare = sum(1 for _ in islice(_BARE_PERCENT.finditer(raw), MOST_BARE + 1))
+    if bare > MOST_BARE:  # this was never escaped
+        return raw
+    return a2b_qp(_BARE_PERCENT.sub(b"%25", raw).replace(b"=", b"=3D").replace(b"%", b"="))
 
 
 def _in_charset(raw: bytes, charset: str, hint: str = "") -> str:
@@ -223,12 +219,18 @@ def _in_charset(raw: bytes, charset: str, hint: str = "") -> str:
     if not codec:
         return decode(raw, hint)
     # What the form's charset cannot say, a browser writes as a numeric entity (HTML standard, form submission).
-    return _ENTITY.sub(_character, raw.decode(codec, "replace"))
+    known = _Characters()
+    return _ENTITY.sub(lambda match: known[match[1]], _in_codec(raw, codec))
 
 
-def _character(match: re.Match[str]) -> str:
-    number = int(match.group(1))
-    return chr(number) if 31 < number < 0xD800 or 0xDFFF < number < 0x110000 else match.group()
+class _Characters(dict[str, str]):
+    """A character by its number; what is none stays as it was written."""
+
+    def __missing__(self, digits: str) -> str:
+        number = int(digits)
+        real = 31 < number < 0xD800 or 0xDFFF < number < 0x110000
+        self[digits] = chr(number) if real else f"&#{digits};"
+        return self[digits]
 
 
 def _multipart(found: list[Part]) -> Payload:
@@ -251,6 +253,8 @@ def _with_json(form: Payload) -> Payload:
         if name in _JSON_FIELDS and text.lstrip()[:1] in ("{", "["):
             try:
                 return Payload(Shape.JSON, value=load(text), pairs=form.pairs, files=form.files)
+            except TooComplex:
+                return replace(form, too_complex=True)
             except ValueError:
                 continue
     return form

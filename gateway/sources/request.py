@@ -31,6 +31,7 @@ _RESERVED = (
 )
 LONGEST_DELAY = timedelta(days=366)
 """How far ahead `send_at` may be: what waits is kept, and so is its content."""
+_WHITE_SPACE = b" \t\r\n\v\f"
 
 
 def _listed(value: Any) -> Any:
@@ -38,12 +39,21 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str):
         if len(value) > 50_000:
             raise ValueError("is too long for a list in one string; send a JSON list")
-        return split_addresses(value)
-    return [value] if isinstance(value, dict) else value
+        return _few(split_addresses(value, MOST_RECIPIENTS + 1), MOST_RECIPIENTS)
+    return [value] if isinstance(value, dict) else _few(value, MOST_RECIPIENTS)
+
+
+def _few(value: Any, most: int) -> Any:
+    """Counted before each entry is looked at, of which every one may be wrong."""
+    if isinstance(value, list | dict) and len(value) > most:
+        raise ValueError(f"has too many entries; at most {most}")
+    return value
 
 
 def _words(value: Any) -> Any:
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = [word.strip() for word in value.split(",", 10 * MOST_TAGS) if word.strip()]
+    return _few(value, MOST_TAGS)
 
 
 def _lower(value: Any) -> Any:
@@ -55,7 +65,7 @@ def _bytes(value: Any) -> Any:
     import binascii
 
     try:
-        return binascii.a2b_base64("".join(value.split()).encode("ascii"), strict_mode=True)
+        return binascii.a2b_base64(value.encode("ascii").translate(None, _WHITE_SPACE), strict_mode=True)
     except (AttributeError, ValueError):  # the first for what is no string
         raise ValueError(_NOT_BASE64) from None
 
@@ -151,9 +161,12 @@ class NativeRequest(Model):
     priority: Annotated[Priority, BeforeValidator(_lower, json_schema_input_type=Priority)] | None = Field(
         None, description="high goes before everything else"
     )
-    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=MOST_HEADERS), AfterValidator(_distinct)] = (
-        Field({}, description="more mail headers, only X-*")
-    )
+    headers: Annotated[
+        dict[HeaderName, HeaderValue],
+        Field(max_length=MOST_HEADERS),
+        BeforeValidator(lambda value: _few(value, MOST_HEADERS), json_schema_input_type=dict[str, str]),
+        AfterValidator(_distinct),
+    ] = Field({}, description="more mail headers, only X-*")
     tags: Annotated[
         tuple[Tag, ...], BeforeValidator(_words, json_schema_input_type=str | list[str]), Field(max_length=MOST_TAGS)
     ] = Field((), description="words of yours to find it by")

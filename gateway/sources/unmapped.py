@@ -11,7 +11,8 @@ from itertools import islice
 from gateway.address import one_line
 from gateway.message import Attachment
 from gateway.notification import SEVERITY_WORDS, Notification, Pair, Severity
-from gateway.sources.payload import Payload, Shape, leaves, plain, sniff
+from gateway.sources.jsontext import Path, depth, leaves, written
+from gateway.sources.payload import Payload, Shape, plain, sniff
 
 MOST_FIELDS = 200
 LONGEST_VALUE = 2_000
@@ -20,7 +21,8 @@ LONGEST_TITLE = 150
 LARGEST_COPY = 5_000_000
 """Bytes of the payload that are attached; ACS takes 10 MB for a whole mail, base64 included."""
 
-_COUNTED = 100_000
+_COUNTED = 10_000
+_DEEPEST_INDENTED = 20
 _TITLES = (
     "title subject headline alertname alerttitle alert name rulename summary problem event message msg text "
     "description details reason body"
@@ -70,9 +72,10 @@ def _of_text(payload: Payload, source: str, kind: str) -> Notification:
 
 
 def _of_fields(payload: Payload, source: str, kind: str) -> Notification:
-    named = iter(payload.pairs) if payload.shape is Shape.FORM else leaves(payload.value)
-    given = ((name, plain(value)) for name, value in named if value.strip())
-    shown = list(islice(given, MOST_FIELDS))
+    given = ((name, value) for name, value in _values(payload) if value and not value.isspace())
+    shown = [
+        (written(name) if isinstance(name, tuple) else name, plain(value)) for name, value in islice(given, MOST_FIELDS)
+    ]
     left_out = sum(1 for _ in islice(given, _COUNTED)) + payload.left_out
     fields = [Pair(name=_name(name), value=_shortened(value, LONGEST_VALUE)) for name, value in shown]
     if left_out:
@@ -89,12 +92,19 @@ def _of_fields(payload: Payload, source: str, kind: str) -> Notification:
     )
 
 
+def _values(payload: Payload) -> Iterable[tuple[str | Path, str]]:
+    """Every value with its name, or with its path, which is written out for the few that are shown."""
+    return payload.pairs if payload.shape is Shape.FORM else leaves(payload.value)
+
+
 def _whole(payload: Payload) -> tuple[Attachment, ...]:
     if payload.shape is Shape.FORM:
         return _copy("\n".join(f"{name}: {plain(value)}" for name, value in payload.pairs), "txt")
     from pydantic_core import to_json
 
-    return _copy(to_json(payload.value, indent=2, inf_nan_mode="strings").decode(), "json")
+    # Each value has a line of its own, with the blanks of all its levels before it.
+    indent = 2 if depth(payload.value) <= _DEEPEST_INDENTED else None
+    return _copy(to_json(payload.value, indent=indent, inf_nan_mode="strings").decode(), "json")
 
 
 def _copy(text: str, ending: str) -> tuple[Attachment, ...]:
@@ -114,7 +124,7 @@ def _shortened(text: str, longest: int) -> str:
 
 
 def _shortened_title(text: str) -> str:
-    line = one_line(next((line for line in text.split("\n") if line.strip()), "")[:1000])
+    line = one_line(text.strip().partition("\n")[0][:1000])
     return line if len(line) <= LONGEST_TITLE else f"{line[: LONGEST_TITLE - 1].rstrip()}…"
 
 

@@ -282,7 +282,8 @@ class TestFiles:
         (b"just text", {"content-type": "text/plain"}, (415, "unsupported_media_type")),
         (b"\x00\xff", {"content-type": "application/octet-stream"}, (415, "unsupported_media_type")),
         (encoded([(f"f{n}", "1") for n in range(MOST_FIELDS + 1)]), URLENCODED, (422, "invalid")),
-        (b"a=1&" * 100_000, URLENCODED, (422, "invalid")),
+        (b"a=1&" * 60_000, URLENCODED, (422, "invalid")),
+        (b"a=1&" * 100_000, URLENCODED, (413, "too_large")),
         (json.dumps({"a": list(range(5000))}).encode(), {}, (422, "invalid")),
     ],
 )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gateway import sources
 from gateway.notification import Severity
-from gateway.sources.payload import MOST_PAIRS, Shape, decode, leaves, load, scalar, sniff
+from gateway.sources.jsontext import leaves, load, scalar, written
+from gateway.sources.payload import MOST_PAIRS, Shape, decode, sniff
 from gateway.sources.unmapped import LONGEST_TEXT, LONGEST_VALUE, MOST_FIELDS, dump
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -166,7 +167,7 @@ def test_leaves_have_paths() -> None:
     value = {"a": {"b": [{"c": 1}, 2]}, "": 3, "empty": {}, "none": None}
 
     expected = [("a.b[0].c", "1"), ("a.b[1]", "2"), ("", "3"), ("empty", ""), ("none", "")]
-    assert expected == list(leaves(value))
+    assert expected == [(written(path), text) for path, text in leaves(value)]
 
 
 def test_more_fields_than_any_form_has_are_counted() -> None:
