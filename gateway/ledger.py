@@ -210,7 +210,7 @@ class Store(Protocol):
         ...
 
     async def report(self, report: Report) -> str | None:
-        """Take a provider's word; the message's id, None when the submission is not ours.
+        """Take a provider's word; the message's id, None when the submission is not ours or was not for the recipient.
 
         The worst word on each recipient counts, and the worst recipient decides what is sent or unknown (who was not
         reported on counts as sent). An open message keeps its status until it settles so.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Protocol
+from uuid import uuid4
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
@@ -87,6 +88,16 @@ class Attachment(Model):
 
 LARGE = 64 * 1024
 """Characters and bytes of a mail that stores and transports write by parts."""
+
+
+def new_operation(notification: str) -> str:
+    """A fresh provider key, stored before the first try with it.
+
+    It is random, since whoever knows it can say what became of the message; only its end is that of the notification's
+    id, so that a store by partitions finds the message from this key alone.
+    """
+    key, end = str(uuid4()), notification[-1:].lower()
+    return key[:-1] + end if end and end in "0123456789abcdef" else key
 
 
 class Priority(StrEnum):

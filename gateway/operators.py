@@ -6,7 +6,6 @@ cannot both win. What cannot be done is a Rejected that says where the messages 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from gateway.address import folded
 from gateway.clock import wall_clock
 from gateway.errors import Reason, Rejected
 from gateway.ledger import Amendment, Entry, Event, MessageState, Store
-from gateway.message import Priority, Status
+from gateway.message import Priority, Status, new_operation
 from gateway.telemetry import log
 
 REPLAYABLE = frozenset({Status.FAILED, Status.BOUNCED, Status.SUPPRESSED, Status.UNKNOWN, Status.CANCELLED})
@@ -30,11 +29,6 @@ QUEUE = "queue"
 
 _DOUBTS = frozenset({"in_doubt", "claim_expired"})
 _ACCEPTED = frozenset({Status.SENT.value, Status.CAPTURED.value})
-
-
-def new_operation(notification: str) -> str:
-    """A fresh provider key; it ends like the notification's id, so that on Azure its row lies in that partition."""
-    return str(uuid.uuid4())[:-1] + notification[-1]
 
 
 @dataclass(frozen=True)

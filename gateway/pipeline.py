@@ -18,7 +18,7 @@ from gateway.clock import wall_clock
 from gateway.config import Config
 from gateway.errors import Rejected
 from gateway.ledger import Entry, MessageState, Store
-from gateway.message import Message, Status
+from gateway.message import Message, Status, new_operation
 from gateway.notification import Notification
 from gateway.rendering import Renderer
 from gateway.routing import Router, Target
@@ -37,16 +37,6 @@ REDELIVERY_WINDOW = timedelta(minutes=5)
 def random_id() -> str:
     """A fresh notification id."""
     return str(uuid.uuid4())
-
-
-def operation_id(message: str) -> str:
-    """A message's first provider key.
-
-    It ends as the notification's id does, so that a store by partitions finds the message from this key alone.
-    """
-    key = str(uuid.uuid5(NAMESPACE, message))
-    end = message.rpartition("-")[0][-1:].lower()
-    return key[:-1] + end if end in set("0123456789abcdef") else key
 
 
 @dataclass(frozen=True)
@@ -68,6 +58,7 @@ class Line:
     production: bool
     clock: Callable[[], datetime] = wall_clock
     new_id: Callable[[], str] = random_id
+    new_operation: Callable[[str], str] = new_operation
 
     # ------------------------------------------------------------------------------------------------ accept
 
@@ -173,7 +164,7 @@ class Line:
         return Message(
             id=id,
             notification=notification_id,
-            operation_id=operation_id(id),
+            operation_id=self.new_operation(notification_id),
             source=source,
             sender=target.sender,
             transport=sender.way_out(production=self.production),

@@ -57,6 +57,11 @@ def listened(heard: Heard, report: Report) -> Heard | None:
     return None if after == heard.get(operation) else {**heard, operation: after}
 
 
+def concerns(report: Report, emails: Iterable[str]) -> bool:
+    """Whether a report speaks of somebody whom the message was for: anybody else's state is none of its business."""
+    return folded(report.recipient) in map(folded, emails)
+
+
 def combined(recipients: Iterable[str], states: Sequence[RecipientState]) -> tuple[Status, str]:
     """The worst of the recipients' states and its reason; who was not reported on counts as sent."""
     waiting = {folded(email) for email in recipients} - {state.email for state in states}

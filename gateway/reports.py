@@ -16,7 +16,7 @@ and in no order (https://learn.microsoft.com/azure/event-grid/communication-serv
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.ledger import Report
@@ -39,6 +39,19 @@ _ENDS_NOTHING = "expanded"
 
 class Unreadable(ValueError):
     """The text is no Event Grid delivery."""
+
+
+YOUNGEST, OLDEST = timedelta(days=1), timedelta(days=365)
+"""How far a report's time may be from now. Event Grid gives an event up after a day, and clocks are not days apart."""
+
+
+def dated(report: Report, now: datetime) -> Report:
+    """With a time that can be: what claims another one was made now, as far as anybody knows."""
+    try:
+        at = report.at.astimezone(UTC)
+    except OverflowError:  # the first and the last day of the calendar have no UTC behind an offset
+        at = now
+    return report.model_copy(update={"at": at if now - OLDEST <= at <= now + YOUNGEST else now})
 
 
 def parse(text: str) -> list[Report]:

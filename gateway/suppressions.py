@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from pydantic import AwareDatetime, ValidationError
@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, ValidationError
 from gateway.address import Model, folded
 from gateway.ledger import Report, Value
 from gateway.message import Status
+from gateway.telemetry import WARNING, log
 
 PREFIX = "suppression|"
 
@@ -36,6 +37,12 @@ MARKS = "suppressions"
 
 MOST = 10_000
 """Marks that are kept; on a longer list every address is looked up."""
+
+LEARNED = "suppressions-learned"
+"""The shared value with how many addresses reports have put on the list in an hour, and which hour that is."""
+
+MOST_LEARNED = 200
+"""Addresses in an hour, for all workers together. Reports come from outside: whoever forges them silences no more."""
 
 EVERYBODY = b"*"
 """What stands for more than MOST."""
@@ -102,13 +109,14 @@ class Suppressions:
     _marks: set[bytes] | None = None
     _since: datetime | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # -------------------------------------------------------------------------------------------- the list itself
 
     async def add(self, address: str, reason: str, at: datetime, lifetime: timedelta | None = None) -> Suppression:
         """Put an address on the list; one that is there stays until the later of both ends, with the newer reason."""
         email = folded(address)
-        new = Suppression(address=email, reason=reason, at=at, expires=at + (lifetime or LIFETIME))
+        new = Suppression(address=email, reason=reason, at=at, expires=_later(at, lifetime or LIFETIME))
         for _ in range(_TRIES):
             known = await self.values.read(PREFIX + email)
             old = _parsed(known[0]) if known else None
@@ -132,12 +140,31 @@ class Suppressions:
             if await self.values.write(MARKS, _joined(marks | {_mark(email)}), known[1] if known else None):
                 return
 
-    async def learn(self, report: Report) -> Suppression | None:
+    async def learn(self, report: Report, now: datetime) -> Suppression | None:
         """What a delivery report teaches: hard bounces and the provider's own suppressions; None: nothing."""
         lifetime = LIFETIMES.get(report.status)
         if lifetime is None:
             return None
+        if await self.get(report.recipient, now) is None:
+            async with self._learning:
+                if not await self._may_learn(now):
+                    return None
         return await self.add(report.recipient, report.reason or report.status.value, report.at, lifetime)
+
+    async def _may_learn(self, now: datetime) -> bool:
+        """Whether one address more may be learned in this hour, and count it; the first one too many is said."""
+        hour = now.astimezone(UTC).strftime("%Y-%m-%dT%H")
+        for _ in range(_TRIES):
+            known = await self.values.read(LEARNED)
+            told, _, count = known[0].decode().partition(" ") if known else ("", "", "")
+            number = int(count) + 1 if told == hour else 1
+            if number > MOST_LEARNED + 1:
+                return False
+            if await self.values.write(LEARNED, f"{hour} {number}".encode(), known[1] if known else None):
+                if number > MOST_LEARNED:
+                    log("suppressions_limited", WARNING, count=MOST_LEARNED)
+                return number <= MOST_LEARNED
+        return False
 
     async def remove(self, address: str) -> bool:
         """Take an address off the list; False when it was not on it."""
@@ -218,6 +245,13 @@ class Suppressions:
     def _forget(self) -> None:
         self._since = None
         self._single.clear()
+
+
+def _later(at: datetime, lifetime: timedelta) -> datetime:
+    try:
+        return at + lifetime
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _parsed(value: bytes) -> Suppression | None:

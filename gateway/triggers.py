@@ -14,7 +14,8 @@ from datetime import timedelta
 
 from gateway import telemetry, wiring
 from gateway.clock import wall_clock
-from gateway.errors import ConfigurationError, Rejected
+from gateway.errors import ConfigurationError, Rejected, StoreUnavailable
+from gateway.ledger import Report
 from gateway.message import OPEN, Priority, Status
 from gateway.queues import Account, Intake, readable
 from gateway.telemetry import ERROR, INFO, WARNING, log
@@ -104,7 +105,7 @@ class Desk:
         if queue == "notifications":
             await self.intake.take_again(body)
         elif queue == "delivery-reports":
-            await self._report(body, "poison")
+            await self._report_again(body)
         else:
             await self._ring_again(readable(body), Priority.HIGH if queue == "outbox-high" else Priority.NORMAL)
 
@@ -138,21 +139,42 @@ class Desk:
     async def _report(self, body: bytes, message: str) -> None:
         from gateway import reports
 
-        text = readable(body)
+        text, sound = readable(body), True
         try:
             found = reports.parse(text)
         except reports.Unreadable:
+            found, sound = [], False
+        for report in found:
+            try:
+                await self._heard(report)
+            except (ValueError, ArithmeticError):  # for what it says, which no other try would change
+                sound = False
+        if not sound:
             refusal = Rejected(400, "unreadable_report", "This is no delivery report of Event Grid.")
             await self.intake.bury(text, refusal, message)
-            return
-        for report in found:
-            known = await self.gateway.store.report(report)
-            # One resource may send for several systems, and then reports on the mails of all.
-            event = report.status if known else "report_foreign"
-            if known:
-                await self.gateway.suppressions.learn(report)
-            level = INFO if event in {Status.DELIVERED, "report_foreign"} else WARNING
-            notification = known and known.rpartition("-")[0]
-            # Whoever may write into the queue could put anything there; ours are UUIDs.
-            operation = report.operation if _UUID.fullmatch(report.operation) else ""
-            log(event, level, notification=notification, message=known, reason=report.reason, operation=operation)
+
+    async def _report_again(self, body: bytes) -> None:
+        """Reports that went to poison: once more, and whatever they meet but a store that is away ends them."""
+        try:
+            await self._report(body, "poison")
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log("queue_message_failed", ERROR, queue="delivery-reports", error=error)
+            await self.intake.bury(readable(body), Rejected(500, "bug", "Taking it met an error of ours."), "poison")
+
+    async def _heard(self, told: Report) -> None:
+        from gateway.reports import dated
+
+        now = wall_clock()
+        report = dated(told, now)
+        known = await self.gateway.store.report(report)
+        # One resource may send for several systems, and then reports on the mails of all.
+        event = report.status if known else "report_foreign"
+        if known:
+            await self.gateway.suppressions.learn(report, now)
+        level = INFO if event in {Status.DELIVERED, "report_foreign"} else WARNING
+        notification = known and known.rpartition("-")[0]
+        # Whoever may write into the queue could put anything there; ours are UUIDs.
+        operation = report.operation if _UUID.fullmatch(report.operation) else ""
+        log(event, level, notification=notification, message=known, reason=report.reason, operation=operation)

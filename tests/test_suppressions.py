@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+import logging
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from gateway.config import Retention
 from gateway.ledger import Report
 from gateway.message import Status
 from gateway.stores.sqlite import SqliteStore
-from gateway.suppressions import LIFETIME, LIFETIMES, MARKS, PREFIX, SECONDS, Suppression, Suppressions
+from gateway.suppressions import LIFETIME, LIFETIMES, MARKS, MOST_LEARNED, PREFIX, SECONDS, Suppression, Suppressions
 from gateway.upkeep import Upkeep
 from tests.factories import NOW
 from tests.values import MemoryValues
@@ -99,15 +101,41 @@ async def test_reports_of_bounces_and_suppressions_are_learnt(
     known: Suppressions, status: Status, lasts: timedelta
 ) -> None:
     """With the report's time and reason."""
-    learnt = await known.learn(report(status, reason="why"))
+    learnt = await known.learn(report(status, reason="why"), NOW)
     assert learnt == Suppression(address="ann@example.com", reason="why", at=NOW, expires=NOW + lasts)
 
 
 @pytest.mark.parametrize("status", [Status.DELIVERED, Status.FAILED])
 async def test_other_reports_teach_nothing(known: Suppressions, values: MemoryValues, status: Status) -> None:
     """A full mailbox or a spam filter says nothing about the address."""
-    assert await known.learn(report(status)) is None
+    assert await known.learn(report(status), NOW) is None
     assert values.values == {}
+
+
+async def test_reports_put_so_many_addresses_on_the_list_in_an_hour(
+    known: Suppressions, values: MemoryValues, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Together in all workers, whatever times they claim; one more is said once, and one that is there goes on."""
+    caplog.set_level(logging.WARNING, logger="gateway")
+    told = [report(Status.BOUNCED, recipient=f"{number}@example.com") for number in range(MOST_LEARNED + 5)]
+    claimed = [each.model_copy(update={"at": NOW - timedelta(hours=number)}) for number, each in enumerate(told)]
+    learnt = [await (known, Suppressions(values))[number % 2].learn(each, NOW) for number, each in enumerate(claimed)]
+
+    again = await known.learn(told[0], NOW)
+    later = await known.learn(told[-1], NOW + timedelta(hours=1))
+
+    assert [True] * MOST_LEARNED + [False] * 5 == [found is not None for found in learnt]
+    assert ("0@example.com", told[-1].recipient) == (again and again.address, later and later.address)
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    assert [("suppressions_limited", MOST_LEARNED)] == [(line["event"], line["count"]) for line in lines]
+
+
+@pytest.mark.parametrize("at", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
+async def test_the_ends_of_the_calendar_are_times_too(known: Suppressions, at: datetime) -> None:
+    """What lasts beyond the last day lasts to it."""
+    found = await known.add("ann@example.com", "hard_bounce", at)
+
+    assert at <= found.expires <= datetime.max.replace(tzinfo=UTC)
 
 
 async def test_what_another_process_adds_is_seen_after_a_minute(known: Suppressions, values: MemoryValues) -> None:

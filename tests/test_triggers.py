@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from gateway import triggers, wiring
+from gateway.clock import wall_clock
+from gateway.ledger import Report
 from gateway.message import Status
-from gateway.pipeline import operation_id
 from gateway.stores.azure import AzureStore
 from gateway.suppressions import Suppressions
 from gateway.wiring import Gateway
@@ -117,8 +118,7 @@ async def test_poison_waits_while_the_configuration_is_broken(broken: None) -> N
 
 async def test_a_report_reaches_its_message_and_the_suppression_list(store: AzureStore) -> None:
     """The operation id says whose it is; a hard bounce is remembered."""
-    message = make_message(transport="acs", operation_id="", source="app")
-    message = message.model_copy(update={"operation_id": operation_id(message.id)})
+    message = make_message(transport="acs", source="app", to=[{"email": "info@example.com"}])
     await store.add(make_entry(message), [message], NOW)
     bounce = event(messageId=message.operation_id, recipient="Info@example.com", status="Bounced")
     foreign = event(status="Bounced", recipient="other@example.com")
@@ -131,6 +131,92 @@ async def test_a_report_reaches_its_message_and_the_suppression_list(store: Azur
     assert [(Status.BOUNCED, "hard_bounce")] == [(each.status, each.reason) for each in state.recipients]
     listed = await Suppressions(store).list(NOW)
     assert ["info@example.com"] == [each.address for each in listed.items]
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "9999-12-30T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize("queue", ["delivery-reports", "delivery-reports-poison"])
+async def test_a_report_of_an_impossible_time_was_made_now(store: AzureStore, queue: str, at: str) -> None:
+    """It ends in the ledger and in the list, for as long as any, and not in the poison queue for ever."""
+    message = make_message(transport="acs", source="app", to=[{"email": "info@example.com"}])
+    await store.add(make_entry(message), [message], NOW)
+    told = event(
+        messageId=message.operation_id, recipient="info@example.com", status="Bounced", deliveryAttemptTimeStamp=at
+    )
+
+    await triggers.on_queue(queue, json.dumps(told).encode(), "m1", "")
+
+    now = wall_clock()
+    (listed,) = (await Suppressions(store).list(now)).items
+    assert now + timedelta(days=89) < listed.expires <= now + timedelta(days=90)
+    entry = await store.get(message.notification)
+    assert entry is not None
+    assert all(now - each.at < timedelta(minutes=1) for each in entry.messages[0].recipients)
+    assert 0 == await store.queue_length("delivery-reports-poison")
+
+
+async def test_a_report_speaks_only_of_its_own_message(store: AzureStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may write into the queue silences nobody by it."""
+    caplog.set_level(logging.INFO, logger="gateway")
+    message = make_message(transport="acs", source="app", to=[{"email": "ops@example.com"}])
+    await store.add(make_entry(message), [message], NOW)
+    before = await store.get(message.notification)
+
+    for status in ("Bounced", "Suppressed", "Delivered"):
+        told = event(messageId=message.operation_id, recipient="ceo@example.com", status=status)
+        await triggers.on_queue("delivery-reports", json.dumps(told).encode(), "m1", "")
+
+    assert ((), before) == ((await Suppressions(store).list(NOW)).items, await store.get(message.notification))
+    assert ["report_foreign"] * 3 == [json.loads(record.getMessage())["event"] for record in caplog.records]
+
+
+@pytest.mark.parametrize("error", [ValueError, OverflowError])
+async def test_one_report_that_raises_for_what_it_says_stops_no_other(
+    store: AzureStore, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """It becomes a dead letter at once, and the rest of the delivery is heard."""
+    message = make_message(transport="acs", source="app", to=[{"email": "info@example.com"}])
+    await store.add(make_entry(message), [message], NOW)
+    taken_one = AzureStore.report
+
+    async def report(self: AzureStore, told: Report) -> str | None:
+        if told.recipient == "hostile":
+            raise error("canary")
+        return await taken_one(self, told)
+
+    monkeypatch.setattr(AzureStore, "report", report)
+    told = [
+        event(messageId=message.operation_id, recipient=recipient, status="Delivered")
+        for recipient in ("hostile", "info@example.com")
+    ]
+    await triggers.on_queue("delivery-reports", json.dumps(told).encode(), "m1", "")
+
+    page = await store.list(status="failed", source="queue", since=None, cursor="", limit=10)
+    assert ["unreadable_report"] == [entry.reason for entry in page.entries]
+    entry = await store.get(message.notification)
+    assert entry is not None
+    assert [Status.DELIVERED] == [each.status for each in entry.messages[0].recipients]
+
+
+async def test_a_poisoned_report_that_still_raises_is_a_dead_letter(
+    store: AzureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five crashes are enough; only a store that is away sends it back to wait."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(Suppressions, "learn", fail)
+    message = make_message(transport="acs", source="app", to=[{"email": "info@example.com"}])
+    await store.add(make_entry(message), [message], NOW)
+    body = json.dumps(event(messageId=message.operation_id, recipient="info@example.com", status="Bounced")).encode()
+
+    with pytest.raises(triggers.NotDone):
+        await triggers.on_queue("delivery-reports", body, "m1", "")
+    await triggers.on_queue("delivery-reports-poison", body, "", "")
+
+    page = await store.list(status="failed", source="queue", since=None, cursor="", limit=10)
+    assert ["bug"] == [entry.reason for entry in page.entries]
+    assert 0 == await store.queue_length("delivery-reports-poison")
 
 
 async def test_a_report_that_cannot_be_read_is_a_dead_letter(store: AzureStore) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from gateway.errors import Rejected, StoreUnavailable
 from gateway.ledger import Amendment, Claim, Due, Entry, Report, Settlement
 from gateway.message import Message, Priority, Status
+from gateway.recipients import concerns
 from gateway.stores import azure_rows as rows
 from gateway.stores import azure_shown as shown
 from gateway.stores import azure_steps as steps
@@ -202,6 +203,8 @@ class Messages:
 
     async def _reported(self, where: rows.Place, report: Report) -> bool:
         while found := await self.table.get(where.partition, where.row):
+            if not concerns(report, shown.shown(found[0]).emails):
+                return False
             changes = steps.reporting(where, *found, report)
             try:
                 if changes:

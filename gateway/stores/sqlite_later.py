@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from gateway.ledger import Amendment, MessageState, Report
 from gateway.message import OPEN, Status
-from gateway.recipients import Heard, dumped, loaded, news, standing
+from gateway.recipients import Heard, concerns, dumped, loaded, news, standing
 from gateway.stores.sqlite_rows import MessageKey, addresses, history_line, micros
 
 GONE = "gone"
@@ -61,6 +61,11 @@ class _Row(NamedTuple):
     others: str
 
     @property
+    def emails(self) -> tuple[str, ...]:
+        """Everyone it is for."""
+        return (*(address.email for address in addresses(self.recipients)), *json.loads(self.others))
+
+    @property
     def heard(self) -> Heard:
         return loaded(self.reports)
 
@@ -84,7 +89,7 @@ def report(connection: Connection, report: Report) -> str | None:
     """Take a provider's word; the message's id, or None when the submission is not ours."""
     operation = report.operation.lower()
     row = _found(connection, BY_OPERATION, operation) or _found(connection, BY_SUPERSEDED, operation)
-    if row is None:
+    if row is None or not concerns(report, row.emails):
         return None
     found = news(report, row.heard, row.operation, row.state, json.loads(row.others))
     if found:
@@ -104,8 +109,7 @@ def amend(connection: Connection, key: MessageKey, change: Amendment) -> str | N
     if opened and row.body is None:
         return GONE
     operation = _renamed(connection, row, change.operation_id.lower())
-    emails = (*(address.email for address in row.state.to), *json.loads(row.others))
-    status, reason = standing(change.status, change.reason, emails, row.heard.get(operation, ()))
+    status, reason = standing(change.status, change.reason, row.emails, row.heard.get(operation, ()))
     final = not opened and status is not Status.HELD
     values = (
         status.value,

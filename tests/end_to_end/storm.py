@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,11 +25,12 @@ import aiohttp
 
 from gateway.auth import hash_key
 from gateway.message import OPEN
-from gateway.pipeline import operation_id
 from tests import gateway_process
 from tests.gateway_process import GatewayProcess
 from tests.servers.acs import KEY, FakeAcs
 from tests.servers.serve import serve
+
+OPERATIONS = "SELECT n.id, m.operation_id FROM messages m JOIN notifications n ON n.seq = m.notification"
 
 WORKERS = 4
 CALLERS = 16
@@ -93,6 +96,7 @@ class Outcome:
     kills: int = 0
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
+    operations: dict[str, str] = field(default_factory=dict)
     sent: Counter[str] = field(default_factory=Counter)
     subjects: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -100,7 +104,7 @@ class Outcome:
     @property
     def lost(self) -> list[str]:
         """Accepted and never sent."""
-        return [id for id in self.accepted if not self.sent[operation_id(f"{id}-1")]]
+        return [id for id in self.accepted if not self.sent[self.operations[id]]]
 
     @property
     def twice(self) -> list[str]:
@@ -257,6 +261,8 @@ class Storm:
             cursor = page["next"]
 
     def _count(self) -> None:
+        with closing(sqlite3.connect(self.folder / "gateway.db")) as store:
+            self.outcome.operations = dict(store.execute(OPERATIONS))
         for sent in self.fake.sent:
             self.outcome.sent[sent.operation] += 1
             subject = sent.payload["content"]["subject"]

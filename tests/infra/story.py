@@ -20,7 +20,7 @@ from gateway.triggers import Desk
 from gateway.wiring import Gateway
 from tests.conftest import KEYS, Running
 from tests.factories import make_entry, make_message
-from tests.test_reports import event
+from tests.test_reports import RECIPIENT, event
 
 POISON = {"notifications-poison": 1, "outbox-poison": 2}
 """What lies in the poison queues that day."""
@@ -120,7 +120,7 @@ async def a_day(running: Running) -> Story:
 
 async def report(gateway: Gateway, word: str) -> None:
     """A message that was sent, and what the provider later says of it."""
-    message = make_message(transport="acs", created=datetime.now(UTC))
+    message = make_message(transport="acs", created=datetime.now(UTC), to=[{"email": RECIPIENT}])
     await gateway.store.add(make_entry(message), (message,), message.created)
     claim = await gateway.store.claim(message.id, "w", message.created, {"acs": timedelta(minutes=1)})
     assert claim is not None

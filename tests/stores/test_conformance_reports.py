@@ -65,6 +65,35 @@ async def test_a_report_on_somebody_elses_submission_is_nothing(store: Store, op
     assert await store.get(message.notification) == before
 
 
+@pytest.mark.parametrize(
+    "recipient", ["eve@example.com", "", "ann@example.com.evil.test", "ann", "a\u200bnn@example.com"]
+)
+async def test_a_report_on_somebody_whom_the_message_was_not_for_is_nothing(store: Store, recipient: str) -> None:
+    """Whoever knows an operation id can say what became of its own recipients, and of nobody else."""
+    message = await sent(store, to=TO, cc=CC, bcc=BCC)
+    key = operation_like(message)
+    again = Amendment(
+        allowed=frozenset({Status.BOUNCED}), status=Status.QUEUED, event="replayed", at=NOW, operation_id=key
+    )
+    for told in (message, message.model_copy(update={"operation_id": key})):
+        before = await store.get(message.notification)
+
+        assert await store.report(report(told, recipient, Status.BOUNCED)) is None
+        assert await store.get(message.notification) == before
+
+        await store.report(report(told, "ann@example.com", Status.BOUNCED))
+        await store.amend(message.id, again)
+    assert await store.report(report(message, recipient, Status.BOUNCED)) is None
+
+
+async def test_a_report_may_write_a_recipients_domain_as_people_read_it(store: Store) -> None:
+    """It is folded as the message's own addresses are."""
+    message = await sent(store, to=(Address(email="ann@xn--strae-oqa.de"),))
+
+    assert await store.report(report(message, "ann@strasse.de", Status.BOUNCED)) is None
+    assert await store.report(report(message, "Ann@straße.de", Status.DELIVERED)) == message.id
+
+
 async def test_an_operation_id_is_found_in_any_case(store: Store) -> None:
     """A GUID is the same in capitals."""
     message = await sent(store)

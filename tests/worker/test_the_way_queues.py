@@ -16,7 +16,6 @@ import pytest_asyncio
 
 from gateway.auth import hash_key
 from gateway.message import Message, Status
-from gateway.pipeline import operation_id
 from gateway.queues import readable
 from gateway.stores.azure import AzureStore
 from tests.azurite import Azurite
@@ -292,7 +291,7 @@ async def test_delivery_reports_reach_each_recipient(azure: Azure) -> None:
     sent = await azure.gateway.send(body, key="example-key-mailer")
     await azure.acs.until(lambda fake: len(fake.sent) == 1)
     assert (await stood(azure, sent.json["id"], "sent"))["status"] == "sent"
-    operation = operation_id(f"{sent.json['id']}-1")
+    operation = azure.acs.sent[0].operation
 
     await azure.put([report(operation, "a@example.com", "Delivered")], "delivery-reports")
     bounced = json.dumps(report(operation, "b@example.com", "Bounced")).encode()
