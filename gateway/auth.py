@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from gateway import keys
 from gateway.config import Config
 from gateway.domains import ANY, is_listed
 from gateway.errors import Rejected
@@ -23,8 +23,6 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer'}
 
 _KEY_HEADERS = ("x-api-key", "x-functions-key")
 """The second is what clients of Azure Functions have always sent."""
-
-_PREFIX = "sha256:"
 
 
 class NewKey(NamedTuple):
@@ -41,9 +39,7 @@ def new_key(name: str) -> NewKey:
     return NewKey(name, key, hash_key(key))
 
 
-def hash_key(key: str) -> str:
-    """`sha256:` and the hexadecimal SHA-256; any text is a possible key, so nothing here can raise."""
-    return _PREFIX + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+hash_key = keys.hash_key
 
 
 def presented(headers: Mapping[str, str], code: Iterable[str]) -> Iterator[str]:

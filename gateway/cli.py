@@ -121,11 +121,11 @@ def _access(settings: Settings, options: argparse.Namespace) -> Access:
     """What the address lets in. Beyond this machine nobody reads captured mail without being asked for a key."""
     from gateway import guard, wiring
 
-    developing = settings.environment in {Environment.LOCAL, Environment.TEST}
+    developing = settings.environment in guard.DEVELOPING
     if options.open and not developing:
         what = f"is for local and test only; GATEWAY_ENVIRONMENT is {settings.environment}"
         raise ConfigurationError([Problem("command line", 0, "--open", what)])
-    access = guard.listener(options.host, options.allow_host, keyless=developing, opened=options.open)
+    access = guard.listener(options.host, options.allow_host, settings.environment, opened=options.open)
     if developing and not access.keyless and wiring.load(settings, os.environ).admin is None:
         what = (
             f"lets others than this machine in at {options.host}: captured mail then needs an admin key. "

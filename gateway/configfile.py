@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway import parts
+from gateway import keys, parts
 from gateway.address import Address
 from gateway.config import NAME, Config, Route, Sender, Source, allowed_pattern
 from gateway.domains import listed_origin
@@ -28,17 +28,19 @@ _PLACEHOLDERS = {
 }
 
 
-def load(path: Path, environ: Mapping[str, str], kinds: Collection[str], context: str = "") -> Config:
+def load(
+    path: Path, environ: Mapping[str, str], kinds: Collection[str], context: str = "", *, samples: bool = True
+) -> Config:
     """Read a file; `kinds` are the source kinds there are. ConfigurationError holds every mistake found.
 
-    `context` may be config.UNCHECKED.
+    `context` may be config.UNCHECKED. Unless `samples`, a key that everybody knows is a mistake.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or "cannot be read"
         raise ConfigurationError([Problem(str(path), 0, "(file)", f"{what}; name it with --config")]) from error
-    return parse(text, str(path), environ, kinds, path.parent.absolute(), context)
+    return parse(text, str(path), environ, kinds, path.parent.absolute(), context, samples=samples)
 
 
 _QUOTE = "\0"
@@ -63,6 +65,8 @@ def parse(
     kinds: Collection[str],
     folder: Path = Path(),
     context: str = "",
+    *,
+    samples: bool = True,
 ) -> Config:
     """As `load`, from a string."""
     document = Document(text, file, environ)
@@ -76,6 +80,8 @@ def parse(
         said = message.split(_QUOTE)
         said[1::2] = [document.told(path, quoted) for quoted in said[1::2]]
         document.problem(path, "".join(said))
+    for path, message in () if samples else _sample_keys(draft.config):
+        document.problem(path, message)
     if document.problems:
         raise ConfigurationError(sorted(document.problems, key=lambda problem: (problem.line, problem.field)))
     return draft.config.model_copy(update={"folder": folder})
@@ -270,6 +276,17 @@ class _Draft:
                         ("sources", name, "keys", index),
                         (f"also opens {owners[key]}; a key may serve only one native source"),
                     )
+
+
+def _sample_keys(config: Config) -> Iterator[tuple[FieldPath, str]]:
+    """Where a key is one that everybody knows."""
+    known = keys.samples(config.sources)
+    holders = [(("sources", name), source.keys) for name, source in config.sources.items()]
+    for where, hashes in [*holders, (("admin",), config.admin.keys if config.admin else ())]:
+        for index, key in enumerate(hashes):
+            if key in known:
+                what = f"is that of {known[key]}, which everybody knows; it may open nothing but a gateway on your own"
+                yield (*where, "keys", index), f"{what} machine. Make a key with `python -m gateway keys new NAME`"
 
 
 def _quoted(value: str) -> str:

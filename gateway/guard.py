@@ -22,6 +22,7 @@ from socket import SOCK_STREAM, getaddrinfo
 from typing import Any
 
 from gateway.errors import Rejected
+from gateway.settings import Environment
 
 FORMS = "/v1/forms/"
 """What is made for pages of other web sites; a form's `origins` say whose."""
@@ -55,11 +56,13 @@ class Access:
 
     `keyless`: captured mail, its pages and /docs need no key. `names` are then the host names that requests may use
     beside the loopback's; `addresses`: any IP address too, for a listener that was opened to others on purpose.
+    `samples`: the keys of the samples, which everybody knows, may open something.
     """
 
     keyless: bool = False
     names: frozenset[str] = frozenset()
     addresses: bool = False
+    samples: bool = False
 
 
 KEYED = Access()
@@ -116,16 +119,27 @@ def _leads_to_a_page(scope: Scope, path: str) -> bool:
     return scope["method"] in {"GET", "HEAD"} and told == wanted and PAGES.fullmatch(path) is not None
 
 
-def listener(host: str, allowed: Iterable[str], *, keyless: bool, opened: bool) -> Access:
-    """What a listener on this address lets in.
+DEVELOPING = frozenset({Environment.LOCAL, Environment.TEST})
+"""Where developers need no key on their own machine."""
 
-    `keyless`: the environment lets developers in without a key, on this machine, or everywhere if it was `opened`.
-    """
+
+def listener(host: str, allowed: Iterable[str], environment: str, *, opened: bool) -> Access:
+    """What a listener on this address lets in; `opened`: on purpose, to others than this machine."""
     here = only_this_machine(host)
-    if not keyless or not (here or opened):
+    if environment not in DEVELOPING or not (here or opened):
         return KEYED
     names = {found[0] for text in (*allowed, host) if (found := named(_bracketed(text)))}
-    return Access(keyless=True, names=frozenset(names), addresses=not here)
+    samples = here or environment == Environment.LOCAL
+    return Access(keyless=True, names=frozenset(names), addresses=not here, samples=samples)
+
+
+def behind_functions(environment: str, environ: Mapping[str, str]) -> Access:
+    """What an app behind the Functions host lets in: it cannot know who reaches it, so always with a key.
+
+    Azure and Core Tools both say in WEBSITE_HOSTNAME where the app is; on a developer's machine that is localhost.
+    """
+    found = named(environ.get("WEBSITE_HOSTNAME", "localhost"))
+    return Access(samples=environment == Environment.LOCAL and found is not None and is_loopback(found[0]))
 
 
 def only_this_machine(host: str) -> bool:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import configfile, sources, telemetry
+from gateway import configfile, guard, sources, telemetry
 from gateway.config import UNCHECKED, Config, Sender
 from gateway.errors import ConfigurationError, Problem
 from gateway.guard import KEYED, Access
@@ -76,24 +76,32 @@ class Gateway:
         await self.store.close()
 
 
-def load(settings: Settings, environ: Mapping[str, str]) -> Config:
+def load(settings: Settings, environ: Mapping[str, str], access: Access | None = None) -> Config:
     """The configuration; ConfigurationError has every mistake but those of templates and looks."""
-    config = configfile.load(Path(settings.config), environ, sources.KINDS.keys(), UNCHECKED)
+    config = _read(settings, environ, access, UNCHECKED)
     if problems := _unusable(settings, config):
         raise ConfigurationError(problems)
     return config
 
 
-def check(settings: Settings, environ: Mapping[str, str]) -> Config:
-    """The configuration and its looks; ConfigurationError has every mistake of both."""
-    return _checked(settings, environ)[0]
+def check(settings: Settings, environ: Mapping[str, str], access: Access | None = None) -> Config:
+    """The configuration and its looks; ConfigurationError has every mistake of both.
+
+    Without `access`, as if it were used where its environment belongs.
+    """
+    return _checked(settings, environ, access)[0]
 
 
-def _checked(settings: Settings, environ: Mapping[str, str]) -> tuple[Config, Renderer]:
+def _read(settings: Settings, environ: Mapping[str, str], access: Access | None, context: str = "") -> Config:
+    samples = settings.environment in guard.DEVELOPING if access is None else access.samples
+    return configfile.load(Path(settings.config), environ, sources.KINDS.keys(), context, samples=samples)
+
+
+def _checked(settings: Settings, environ: Mapping[str, str], access: Access | None) -> tuple[Config, Renderer]:
     """With its templates compiled: doing that a second time would be felt at a cold start."""
     from gateway.rendering import Renderer
 
-    config = configfile.load(Path(settings.config), environ, sources.KINDS.keys())
+    config = _read(settings, environ, access)
     renderer = Renderer(config)
     if problems := [*renderer.problems(), *_unusable(settings, config)]:
         raise ConfigurationError(list(configfile.told(problems, Path(settings.config), environ)))
@@ -153,20 +161,21 @@ def _no_root(endpoint: str) -> str:
 
 
 async def build(
-    settings: Settings, environ: Mapping[str, str], access: Access = KEYED, *, checked: bool = True
+    settings: Settings, environ: Mapping[str, str], access: Access | None = None, *, checked: bool = True
 ) -> Gateway:
     """Wire one gateway; unless `checked`, mistakes in templates and looks show when something is accepted.
 
-    `access` is what its host knows of who can reach it.
+    `access` is what its host knows of who can reach it; the Functions host knows nothing.
     """
-    whole = _checked(settings, environ) if checked else None
-    config = whole[0] if whole else load(settings, environ)
+    access = access or guard.behind_functions(settings.environment, environ)
+    whole = _checked(settings, environ, access) if checked else None
+    config = whole[0] if whole else load(settings, environ, access)
     for warning in configfile.warnings(config):
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
 
     def make_line() -> Line:
-        return _line(settings, *(whole or _checked(settings, environ)), store)
+        return _line(settings, *(whole or _checked(settings, environ, access)), store)
 
     return Gateway(settings, config, store, Suppressions(store), {}, make_line, access)
 

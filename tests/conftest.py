@@ -24,7 +24,10 @@ from gateway.wiring import Gateway
 from tests import azurite as emulator
 from tests.servers.serve import serve
 
-KEYS = {name: f"example-key-{name}" for name in ("app", "other", "alertmanager", "admin")}
+OWN = "tests-key-"
+"""What the tests' keys begin with: those of the samples, which everybody knows, open nothing but one's own machine."""
+
+KEYS = {name: f"{OWN}{name}" for name in ("app", "app2", "other", "alertmanager", "admin")}
 """Every test's keys by source, as clear text."""
 
 CONFIG = """\
@@ -70,10 +73,10 @@ admin:
 """
 
 
-def with_hashes(config: str) -> str:
-    """`HASH-name` stands for the hash of `example-key-name`."""
-    for name in ("alertmanager", "app2", "app", "other", "admin"):
-        config = config.replace(f"HASH-{name}", f'"{hash_key(f"example-key-{name}")}"')
+def with_hashes(config: str, prefix: str = OWN) -> str:
+    """`HASH-name` stands for the hash of the tests' key of this name, or of one with another prefix."""
+    for name in sorted(KEYS, key=len, reverse=True):
+        config = config.replace(f"HASH-{name}", f'"{hash_key(prefix + name)}"')
     return config
 
 
@@ -172,7 +175,7 @@ async def running(folder: Path, config: str = CONFIG, **environ: str) -> AsyncIt
         **environ,
     }
     settings = Settings.read(environ)
-    access = guard.listener("127.0.0.1", (), keyless=settings.environment in {"local", "test"}, opened=False)
+    access = guard.listener("127.0.0.1", (), settings.environment, opened=False)
     gateway = await wiring.build(settings, environ, access)
     try:
         async with working(gateway), serve(gateway.app, lifespan="off") as url, aiohttp.ClientSession() as http:

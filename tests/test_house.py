@@ -227,7 +227,7 @@ def test_delivering_loads_no_web_framework(tmp_path: Path) -> None:
         "import asyncio\n"
         "from gateway import wiring\n"
         "from gateway.settings import Settings\n"
-        f"settings = Settings(store='sqlite:{tmp_path / 'g.db'}', environment='test')\n"
+        f"settings = Settings(store='sqlite:{tmp_path / 'g.db'}', environment='local')\n"
         "async def main():\n"
         "    await (await wiring.build(settings, {})).close()\n"
         "asyncio.run(main())"

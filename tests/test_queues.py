@@ -15,7 +15,7 @@ from gateway.errors import StoreUnavailable
 from gateway.ledger import Entry
 from gateway.message import Status
 from gateway.queues import Intake, identity, readable
-from tests.conftest import Running
+from tests.conftest import KEYS, Running
 
 MAIL = {"source": "app", "to": "ops@example.com", "subject": "Backup failed", "text": "It is 02:14."}
 
@@ -165,10 +165,8 @@ async def test_an_operator_sees_the_dead_letters_and_a_source_s_key_does_not(gat
     await intake.take(b"noise", "m1")
     (letter,) = await entries(intake)
 
-    shown = (
-        await gateway.call("GET", "/v1/notifications?source=queue", headers={"x-api-key": "example-key-admin"})
-    ).json
-    other = await gateway.call("GET", f"/v1/notifications/{letter.id}", headers={"x-api-key": "example-key-app"})
+    shown = (await gateway.call("GET", "/v1/notifications?source=queue", headers={"x-api-key": KEYS["admin"]})).json
+    other = await gateway.call("GET", f"/v1/notifications/{letter.id}", headers={"x-api-key": KEYS["app"]})
 
     assert [("failed", "malformed")] == [(item["status"], item["reason"]) for item in shown["items"]]
     assert 404 == other.status

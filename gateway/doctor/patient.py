@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway import configfile, wiring
+from gateway import configfile, guard, wiring
 from gateway.clock import wall_clock
 from gateway.config import Config, Sender
 from gateway.errors import ConfigurationError, Problem
@@ -138,7 +138,8 @@ def admit(
     settings = replace(settings, config=config or settings.config)
     patient = Patient(settings, known, subscription=subscription, control_plane=_control_plane(settings.authority_host))
     try:
-        found = wiring.check(settings, known)
+        deployed = guard.behind_functions(settings.environment, known) if app_settings is not None else None
+        found = wiring.check(settings, known, deployed)
     except ConfigurationError as error:
         return replace(patient, problems=error.problems)
     return replace(patient, config=found, warnings=tuple(configfile.warnings(found)))

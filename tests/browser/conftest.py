@@ -13,9 +13,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from gateway.keys import SAMPLE
 from tests import tools
 from tests.browser.devtools import Browser, Page, browser
-from tests.conftest import CONFIG, KEYS, with_hashes
+from tests.conftest import CONFIG, with_hashes
 from tests.gateway_process import GatewayProcess, start
 from tests.servers.serve import Receive, Scope, Send, serve
 
@@ -56,7 +57,7 @@ class World:
 
     async def send(self, **fields: Any) -> str:
         """A native notification; its id."""
-        headers = {"Authorization": f"Bearer {KEYS['app']}"}
+        headers = {"Authorization": f"Bearer {SAMPLE}app"}
         body = {"to": "ops@example.com", "subject": "Hello", "text": "Hello.", **fields}
         async with self.http.post(f"{self.gateway.url}/v1/notifications", json=body, headers=headers) as answer:
             assert answer.status == 202, await answer.text()
@@ -85,7 +86,7 @@ async def running_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         friend.url = await stack.enter_async_context(serve(friend, lifespan="off"))
         stranger.url = await stack.enter_async_context(serve(stranger, lifespan="off"))
         config = folder / "gateway.yaml"
-        config.write_text(with_hashes(CONFIG.replace("http://127.0.0.1:9999", friend.url)), "utf-8")
+        config.write_text(with_hashes(CONFIG.replace("http://127.0.0.1:9999", friend.url), SAMPLE), "utf-8")
         gateway = await asyncio.to_thread(start, store=folder / "gateway.db", config=config)
         stack.push_async_callback(asyncio.to_thread, gateway.stop)
         http = await stack.enter_async_context(aiohttp.ClientSession())

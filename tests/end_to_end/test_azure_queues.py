@@ -24,7 +24,7 @@ WITH_ACS = CONFIG.replace(
     "senders:", "senders:\n  live: {transport: acs, address: live@example.com, live: true}"
 ).replace(
     "admin:",
-    f'  mailer: {{kind: native, keys: ["{hash_key("example-key-mailer")}"], sender: live, allow: ["*"]}}\nadmin:',
+    f'  mailer: {{kind: native, keys: ["{hash_key("tests-key-mailer")}"], sender: live, allow: ["*"]}}\nadmin:',
 )
 
 

@@ -54,7 +54,7 @@ async def test_what_became_of_each_recipient_is_known_and_a_bounced_one_gets_no_
         environ = {"ACS_CONNECTION_STRING": f"endpoint={url}/;accesskey={KEY}"}
         local = await begin(azurite, start, WITH_ACS, **environ)
         ids = [
-            (await local.gateway.send({"to": people, "subject": "x"}, key="example-key-mailer")).json["id"]
+            (await local.gateway.send({"to": people, "subject": "x"}, key="tests-key-mailer")).json["id"]
             for people in PEOPLE
         ]
         await fake.until(lambda fake: len(fake.sent) == len(PEOPLE))
@@ -68,7 +68,7 @@ async def test_what_became_of_each_recipient_is_known_and_a_bounced_one_gets_no_
             assert {address.lower(): FATES[fate(address)] for address in people} == known
         assert 0 == await left(local, "delivery-reports")
 
-        again = await local.gateway.send({"to": PEOPLE[-1], "subject": "again"}, key="example-key-mailer")
+        again = await local.gateway.send({"to": PEOPLE[-1], "subject": "again"}, key="tests-key-mailer")
         await settled(local, again.json["id"], Status.SUPPRESSED)
 
     sent = Counter(person["address"] for person in fake.sent[-1].payload["recipients"]["to"])

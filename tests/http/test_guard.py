@@ -28,7 +28,7 @@ EVERYTHING = [
     ("GET", "/v1/captured/x-1/raw"),
     ("DELETE", "/v1/captured"),
     ("POST", "/v1/notifications"),
-    ("POST", "/v1/notifications?code=example-key-app"),
+    ("POST", f"/v1/notifications?code={KEYS['app']}"),
     ("OPTIONS", "/v1/notifications"),
     ("GET", "/v1/notifications"),
     ("GET", "/v1/notifications/x"),
@@ -171,8 +171,8 @@ async def test_where_a_key_is_needed_any_name_will_do(start: Start) -> None:
 def test_a_listener_is_for_this_machine_only_where_nobody_else_can_connect(host: str, own: bool) -> None:
     """Every address there is counts, and a name counts as what it leads to."""
     assert own == guard.only_this_machine(host)
-    assert own == guard.listener(host, (), keyless=True, opened=False).keyless
-    assert not guard.listener(host, (), keyless=False, opened=True).keyless
+    assert own == guard.listener(host, (), "test", opened=False).keyless
+    assert not guard.listener(host, (), "staging", opened=True).keyless
 
 
 # ------------------------------------------------------------------------------------------------- the web site

@@ -92,7 +92,7 @@ async def test_send_at_waits(gateway: Running) -> None:
         {"headers": {"Authorization": f"Bearer {KEYS['app']}"}},
         {"headers": {"authorization": f"ApiKey {KEYS['app']}"}},
         {"headers": {"x-api-key": KEYS["app"]}},
-        {"headers": {"x-api-key": "example-key-app2"}},
+        {"headers": {"x-api-key": KEYS["app2"]}},
         {"headers": {"Authorization": "Basic " + base64.b64encode(f"any:{KEYS['app']}".encode()).decode()}},
         {"params": {"code": KEYS["app"]}},
         {"headers": {"Authorization": "Bearer wrong", "x-api-key": KEYS["app"]}},

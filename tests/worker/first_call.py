@@ -21,7 +21,7 @@ STARTED = "FIRST_CALL_STARTED"
 """The variable with time.monotonic() of the moment before the process was started."""
 
 _MAIL = {"to": "ops@example.com", "subject": "Backup of db-1 failed", "text": "It ended with exit status 3."}
-_HEADERS = {"x-api-key": "example-key-app", "content-type": "application/json", "host": "127.0.0.1"}
+_HEADERS = {"x-api-key": "tests-key-app", "content-type": "application/json", "host": "127.0.0.1"}
 
 
 def _input(name: str, text: str) -> tuple[Any, dict[str, Any]]:

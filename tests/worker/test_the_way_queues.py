@@ -41,7 +41,7 @@ WITH_ACS = CONFIG.replace(
     "senders:", "senders:\n  live: {transport: acs, address: live@example.com, live: true}"
 ).replace(
     "admin:",
-    f'  mailer: {{kind: native, keys: ["{hash_key("example-key-mailer")}"], sender: live, allow: ["*"]}}\nadmin:',
+    f'  mailer: {{kind: native, keys: ["{hash_key("tests-key-mailer")}"], sender: live, allow: ["*"]}}\nadmin:',
 )
 
 
@@ -288,7 +288,7 @@ async def test_a_notification_that_went_to_poison_is_taken_after_all(azure: Azur
 async def test_delivery_reports_reach_each_recipient(azure: Azure) -> None:
     """In any order, in either schema, plain or base64; the message stands at the worst of its recipients."""
     body = {"to": ["a@example.com", "b@example.com"], "subject": "Reported", "text": "x"}
-    sent = await azure.gateway.send(body, key="example-key-mailer")
+    sent = await azure.gateway.send(body, key="tests-key-mailer")
     await azure.acs.until(lambda fake: len(fake.sent) == 1)
     assert (await stood(azure, sent.json["id"], "sent"))["status"] == "sent"
     operation = azure.acs.sent[0].operation
