@@ -85,7 +85,7 @@ def test_two_thousand_silent_connections_keep_nobody_out_and_end(gateway: Gatewa
         silent = [stack.enter_context(connected(gateway)) for _ in range(2100)]
         for number, connection in enumerate(silent):
             with contextlib.suppress(ConnectionError):  # the oldest have ended already
-                connection.sendall(b"GET /health/live HTTP/1.1\r\n" if number % 2 else b"")
+                connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n" if number % 2 else b"")
             if not number % 300:
                 assert served(gateway)
         assert served(gateway)
@@ -100,9 +100,9 @@ def test_two_thousand_silent_connections_keep_nobody_out_and_end(gateway: Gatewa
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [
-        (b"GET /health/live HTTP/1.1\r\nX-Long: ", b"a" * 100_000),
-        (b"GET /health/live HTTP/1.1\r\nX-", b"a" * 100_000),
-        (b"GET /health/live HTTP/1.1\r\n", b"a:b\r\n" * 20_000),
+        (b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"a" * 100_000),
+        (b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-", b"a" * 100_000),
+        (b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n", b"a:b\r\n" * 20_000),
         (b"GET /health/live?", b"a=b&" * 20_000),
         (b"", b"\r\n" * 50_000),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"a" * 100_000),
@@ -130,14 +130,14 @@ def test_a_request_that_never_ends_is_refused_early_and_costs_no_memory(
 def test_a_head_of_more_than_32_kib_is_answered_with_431(gateway: GatewayProcess, lines: bytes) -> None:
     """The caller sees it, although it had written more than was read."""
     with connected(gateway) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\n" + lines + b"\r\n")
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n")
 
         assert answered(connection) == (431, "head_too_large")
 
 
 def test_a_head_of_30_kib_is_taken(gateway: GatewayProcess) -> None:
     """In one piece or in many, and the second on its connection as well."""
-    head = b"GET /health/live HTTP/1.1\r\nX: " + b"a" * 30_000 + b"\r\n\r\n"
+    head = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 30_000 + b"\r\n\r\n"
     with connected(gateway) as connection:
         for size in (len(head), 1000):
             for start in range(0, len(head), size):
@@ -159,7 +159,7 @@ def drip(connection: socket.socket, piece: bytes) -> None:
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [
-        (b"GET /health/live HTTP/1.1\r\n", b"a: b\r\n"),
+        (b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n", b"a: b\r\n"),
         (POST + b"Content-Length: 100000\r\n\r\n", b"a"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
         (POST + b"Content-Length: 100000\r\n\r\n" + b"a" * 90_000, b""),
@@ -233,11 +233,11 @@ def test_what_comes_after_a_refusal_is_not_read_for_ever(gateway: GatewayProcess
     """64 MB, or ten seconds (here one)."""
     before = taken(gateway)
     with connected(gateway) as connection:
-        connection.sendall(b"POST /v1/notifications HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n")
+        connection.sendall(b"POST /v1/notifications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
 
         assert pour(connection, b"a" * MB, 300 * MB) < 100 * MB
     with connected(gateway) as connection:
-        connection.sendall(b"POST /v1/notifications HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n")
+        connection.sendall(b"POST /v1/notifications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
         time.sleep(2.5)
 
         assert pour(connection, b"a" * 1000, 10 * MB) < 10 * MB
@@ -248,10 +248,10 @@ def test_a_connection_goes_on_after_a_refusal_whose_body_came(gateway: GatewayPr
     """Two refusals and an answer on one connection, the bodies after the answers."""
     with connected(gateway) as connection:
         for _ in range(2):
-            connection.sendall(b"POST /v1/notifications HTTP/1.1\r\nContent-Length: 100000\r\n\r\n")
+            connection.sendall(b"POST /v1/notifications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
             assert answered(connection) == (401, "unauthorized")
             connection.sendall(b"a" * 100_000)
-        connection.sendall(b"GET /health/live HTTP/1.1\r\n\r\n")
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
         assert answered(connection)[0] == 200
 
@@ -261,8 +261,10 @@ def test_requests_behind_each_other_are_answered_in_turn(gateway: GatewayProcess
     body = b"message=hello"
     form = POST + b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 13\r\n\r\n" + body
     with connected(gateway) as connection:
-        requests = [form, b"GET /health/live HTTP/1.1\r\n\r\n"] * 5
-        connection.sendall(b"".join(requests) + b"GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n")
+        requests = [form, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"] * 5
+        connection.sendall(
+            b"".join(requests) + b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
         answers = everything(connection).split(b"HTTP/1.1 ")[1:]
 
     assert [answer[:3] for answer in answers] == [b"200"] * 10 + [b"404"]
@@ -283,7 +285,11 @@ def test_a_request_that_asks_for_another_protocol_is_answered_in_http(gateway: G
     """Java's client offers HTTP/2 with its first request, a body included; what follows is never another request."""
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
     with connected(gateway) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\n" + upgrade + b"\r\nGET /nowhere HTTP/1.1\r\n\r\n")
+        connection.sendall(
+            b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+            + upgrade
+            + b"\r\nGET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
         assert answered(connection)[0] == 200
         connection.shutdown(socket.SHUT_WR)
         assert everything(connection) == b""
