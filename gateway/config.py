@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from gateway import expressions
 from gateway.address import Address, Addresses, AnyAddress, Model, folded, folded_pattern
 from gateway.domains import ANY, listed_origin
 from gateway.filetypes import ALIASES, TYPES
@@ -72,11 +73,8 @@ def _strings(value: Any) -> Any:
 
 
 def _pattern(value: str) -> str:
-    if len(value) > 1 and value.startswith("/") and value.endswith("/"):
-        try:
-            re.compile(value[1:-1])
-        except re.error as error:
-            raise ValueError(f"is not a regular expression: {error}") from None
+    if (expression := expressions.written(value)) is not None:
+        expressions.compiled(expression)
     return value
 
 

@@ -14,6 +14,7 @@ from itertools import chain
 from gateway.address import Address, folded
 from gateway.config import Config, Route, Source
 from gateway.errors import Rejected
+from gateway.expressions import compiled, written
 from gateway.message import Priority, Target
 from gateway.notification import Envelope, Notification, Severity, State
 
@@ -128,20 +129,16 @@ def _rule(number: int, route: Route, source: Source, config: Config) -> _Rule:
 def _test(key: str, patterns: tuple[str, ...]) -> _Test:
     """One line of `match`: whether any value the notification has for `key` meets any of the patterns."""
     read = _reader(key)
-    words = frozenset(pattern.casefold() for pattern in patterns if not _is_regex(pattern))
-    expressions = tuple(re.compile(pattern[1:-1], re.IGNORECASE) for pattern in patterns if _is_regex(pattern))
+    found = {pattern: written(pattern) for pattern in patterns}
+    words = frozenset(pattern.casefold() for pattern, expression in found.items() if expression is None)
+    expressions = tuple(compiled(expression) for expression in found.values() if expression is not None)
 
     def test(notification: Notification) -> bool:
         return any(
-            value.casefold() in words or any(expression.search(value) for expression in expressions)
-            for value in read(notification)
+            value.casefold() in words or any(matches(value) for matches in expressions) for value in read(notification)
         )
 
     return test
-
-
-def _is_regex(pattern: str) -> bool:
-    return len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/")
 
 
 def _reader(key: str) -> _Read:
@@ -169,7 +166,16 @@ def _label_reader(name: str) -> _Read:
 
 def _allow_pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """One expression for all of `allow`, which is folded as addresses are; a star never crosses an @."""
-    return re.compile("|".join(re.escape(pattern).replace(r"\*", r"[^@\s]*") for pattern in patterns) or r"(?!)")
+    return re.compile("|".join(map(_star_pattern, patterns)) or r"(?!)")
+
+
+def _star_pattern(pattern: str) -> str:
+    """Between two stars the first place counts, and is kept: were each tried, five stars could take seconds."""
+    first, *pieces = map(re.escape, pattern.split("*"))
+    if not pieces:
+        return first
+    *middle, last = pieces
+    return first + "".join(rf"(?>[^@\s]*?{piece})" for piece in middle) + rf"[^@\s]*{last}"
 
 
 def _check_allowed(source: str, allow: re.Pattern[str] | None, named: Envelope) -> None:
