@@ -120,7 +120,8 @@ class Delivery:
         account, claim, at = leaving.account, leaving.claim, self.clock()
         if self.pacer is None or account is None:
             return None
-        permit = await self.pacer.ask(account, leaving.turn, claim.attempt, claim.facts, at)
+        source = claim.message.source
+        permit = await self.pacer.ask(account, leaving.turn, claim.attempt, claim.facts, at, source)
         if permit.due is None:
             return None
         if leaving.fallback and permit.paused and permit.paused - at >= timedelta(seconds=retry.HOURS):
@@ -211,7 +212,8 @@ class Delivery:
         # With a fallback nobody has to wait, so that a wish of many hours is believed.
         longest = LONGEST_PAUSE if leaving.way and leaving.way.fallback else retry.LONGEST_WAIT
         wish = min(outcome.retry_after or 0.0, longest)
-        return await self.pacer.pause(account, leaving.turn, leaving.claim.attempt, wish, self.clock())
+        source, attempt = leaving.message.source, leaving.claim.attempt
+        return await self.pacer.pause(account, leaving.turn, attempt, wish, self.clock(), source)
 
     def _failed_over(self, leaving: Leaving, reason: Reason, *, untried: bool = False) -> Settlement:
         """The fallback sends it, at once; the history says why and who."""

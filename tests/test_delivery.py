@@ -68,6 +68,27 @@ async def test_a_burst_drains_at_the_quotas_rate_and_each_message_is_looked_at_t
     assert {(state.status, state.attempts) for state in states} == {(Status.SENT, 1)}
 
 
+async def test_a_flood_of_one_source_puts_back_neither_an_urgent_message_of_another_nor_an_ordinary_one(
+    world: World,
+) -> None:
+    """100 of a form at 10 a minute and 40 an hour: an alert goes at once, a warning has the second turn there is."""
+    form = [await world.accept(by_acs(source="form")) for _ in range(100)]
+    await world.run(until=SECOND)
+    world.now = NOW + SECOND
+    urgent = await world.accept(by_acs(source="alerts", priority=Priority.HIGH))
+    warning = await world.accept(by_acs(source="alerts"))
+    await world.run(workers=4)
+    sent = {call.message.notification: call.at for call in world.calls}
+    assert sent[urgent.id] == NOW + SECOND
+    assert sum(sent[entry.id] > NOW + SECOND and sent[entry.id] < sent[warning.id] for entry in form) == 1
+    assert len(world.calls) == 102
+    assert (world.looks[f"{urgent.id}-1"], world.looks[f"{warning.id}-1"]) == (1, 2)
+    assert max(world.looks.values()) <= 4
+    for window, limit in ((MINUTE, 10), (HOUR, 40)):
+        times = sorted(sent.values())
+        assert not [1 for a, b in zip(times, times[limit:], strict=False) if b - a < window]
+
+
 async def test_a_message_that_waits_for_its_turn_says_so(world: World) -> None:
     """Deferred, paced, and no attempt."""
     entries = [await world.accept(by_acs()) for _ in range(9)]

@@ -185,3 +185,91 @@ async def test_a_quota_that_was_raised_holds_for_whoever_comes_now(pacer: Pacer)
         await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW)
     raised = Account(ACCOUNT.name, Limits(3000, 100_000))
     assert (await pacer.ask(raised, Turn.LAST, 1, {}, NOW + SECOND)).due is None
+
+
+# ------------------------------------------------------------------------------------------- sources that take turns
+
+
+async def test_a_newcomer_of_a_quiet_source_has_the_second_turn(pacer: Pacer, values: MemoryValues) -> None:
+    """The flood's second is looked at once more, and goes one slot later; its first goes as it was told."""
+    await full(pacer)
+    flood = [await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW, "form") for _ in range(50)]
+    alert = await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + SECOND, "alerts")
+    assert alert.due == flood[1].due
+    values.calls.clear()
+    for permit in (flood[0], alert):
+        assert permit.due is not None
+        assert await Pacer(values).ask(ACCOUNT, Turn.LAST, 1, permit.facts, permit.due) == Permit()
+    assert flood[1].due is not None
+    later = await Pacer(values).ask(ACCOUNT, Turn.LAST, 1, flood[1].facts, flood[1].due)
+    assert later.due == flood[2].due
+    assert later.due is not None
+    assert await Pacer(values).ask(ACCOUNT, Turn.LAST, 1, later.facts, later.due) == Permit()
+    assert values.calls == {"read": 4}
+
+
+async def test_a_retry_goes_ahead_of_its_source_and_not_of_others(pacer: Pacer) -> None:
+    """A flood whose messages are tried again still waits behind itself."""
+    await full(pacer)
+    form = [await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW, "form") for _ in range(10)]
+    crm = [await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW, "crm") for _ in range(2)]
+    retries = [await pacer.ask(ACCOUNT, Turn.FRONT, 2, {}, NOW, "form") for _ in range(3)]
+    assert [one.due for one in crm] == [form[1].due, form[3].due]
+    assert [one.due for one in retries] == [form[0].due, form[2].due, form[4].due]
+
+
+async def test_whoever_has_nothing_waiting_need_not_wait_for_the_end_of_a_floods_hour(pacer: Pacer) -> None:
+    """The flood had the hour's 80 in minutes: half of what is kept for the urgent is left for the others."""
+    for number in range(80):
+        assert (await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + number * 3 * SECOND, "form")).due is None
+    now = NOW + 10 * MINUTE
+    assert await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, now, "form") != Permit()
+    going = [await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, now + number * MINUTE, "alerts") for number in range(12)]
+    assert [permit.due is None for permit in going] == [True] * 10 + [False] * 2
+    urgent = [await pacer.ask(ACCOUNT, Turn.HIGH, 1, {}, now + 20 * MINUTE, "alerts") for _ in range(7)]
+    assert [permit.due is None for permit in urgent] == [True] * 6 + [False]
+    assert await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, now + 21 * MINUTE, "form") != Permit()
+
+
+async def test_what_another_process_exchanged_a_moment_ago_is_seen(pacer: Pacer, values: MemoryValues) -> None:
+    """A woken message does not trust what its own process saw before its slot had come."""
+    await full(pacer)
+    flood = [await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW, "form") for _ in range(2)]
+    due = flood[1].due
+    assert due is not None
+    await pacer.ask(ACCOUNT, Turn.HIGH, 1, {}, due - SECOND / 2, "urgent")
+    await Pacer(values).ask(ACCOUNT, Turn.FRONT, 2, {}, due - SECOND / 4, "form")
+    assert (await pacer.ask(ACCOUNT, Turn.LAST, 1, flood[1].facts, due)).due is not None
+
+
+BEFORE = (
+    b'{"v":1,"limits":[30,100],"paused":0,"moved":600000000,"ahead":[0,0],'
+    b'"lanes":[[[[1772443800000000,24]],[[1772443861000000,2541667,50]]],[[],[]]]}'
+)
+
+
+async def test_what_the_version_before_has_written_counts(pacer: Pacer, values: MemoryValues) -> None:
+    """What has been sent counts; who has a slot from then asks again at its time, and no window is exceeded."""
+    await values.write("pacing|acs|example", BEFORE, None)
+    assert (await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + SECOND)).due is not None
+    sent = [NOW] * 24
+    for number in range(50):
+        base = 1772443261000000 + number * 2541667
+        slot = {SLOT: f"1 {base} 15250002 last"}
+        at = NOW + timedelta(seconds=61 + number * 2.541667)
+        permit = await pacer.ask(ACCOUNT, Turn.LAST, 1, slot, at)
+        assert permit.due is None or permit.due > at
+        sent += [at] * (permit.due is None)
+    assert len(sent) > 24
+    assert [b - a for a, b in zip(sent, sent[24:], strict=False) if b - a < MINUTE] == []
+
+
+async def test_when_what_is_shared_is_lost_whoever_waits_asks_again(pacer: Pacer, values: MemoryValues) -> None:
+    """He neither goes without being counted nor waits for ever."""
+    await full(pacer)
+    permit = await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW, "form")
+    assert permit.due is not None
+    values.values.clear()
+    values.calls.clear()
+    assert await Pacer(values).ask(ACCOUNT, Turn.LAST, 1, permit.facts, permit.due, "form") == Permit()
+    assert values.calls == {"read": 2, "write": 1}

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from gateway.pacing import PRESETS, Account, Pacer
+from gateway.pacing import PRESETS, Account, Pacer, Permit
 from gateway.pacing.lanes import Limits
 from gateway.pacing.quota import Turn
 from tests.factories import NOW
@@ -60,6 +60,7 @@ class Message:
 
     turn: Turn
     due: datetime
+    source: str = "form"
     attempt: int = 1
     facts: dict[str, str] = field(default_factory=dict)
     looks: int = 0
@@ -93,13 +94,13 @@ class Storm:
 
     async def _look(self, pacer: Pacer, account: Account, message: Message, now: datetime) -> None:
         message.looks += 1
-        permit = await pacer.ask(account, message.turn, message.attempt, message.facts, now)
+        permit = await pacer.ask(account, message.turn, message.attempt, message.facts, now, message.source)
         if permit.due is None:
             wish = self.provider.submit(now)
             if wish is None:
                 message.sent = now
                 return
-            permit = await pacer.pause(account, message.turn, message.attempt, wish, now)
+            permit = await pacer.pause(account, message.turn, message.attempt, wish, now, message.source)
             message.attempt += 1
         assert permit.due is not None
         assert permit.due > now
@@ -112,9 +113,9 @@ class Storm:
         return max(message.sent for message in self.messages if message.sent) - NOW
 
 
-def normal(count: int) -> list[Message]:
+def normal(count: int, source: str = "form", at: datetime = NOW) -> list[Message]:
     """Ordinary messages, all at once."""
-    return [Message(Turn.LAST, NOW) for _ in range(count)]
+    return [Message(Turn.LAST, at, source) for _ in range(count)]
 
 
 def theoretical(count: int) -> timedelta:
@@ -167,6 +168,73 @@ async def test_urgent_messages_alone_may_use_the_whole_quota() -> None:
     await storm.run()
     assert storm.provider.refused == []
     assert storm.lasted <= HOUR * 99 * 1.01 + 4 * MINUTE
+
+
+async def test_a_source_with_few_messages_waits_for_one_turn_of_the_flood() -> None:
+    """A flood of 1,000, and a message of another source every ten minutes: minutes each, also in the first hour."""
+    few = [Message(Turn.LAST, NOW + MINUTE * (10 * number + 3), "alerts") for number in range(80)]
+    begin = [message.due for message in few]
+    storm = Storm(normal(1_000) + few)
+    await storm.run()
+    waits = [message.sent - due for message, due in zip(few, begin, strict=True) if message.sent]
+    assert len(waits) == 80
+    assert max(waits) <= 2 * MINUTE
+    assert storm.provider.refused == []
+    assert storm.lasted <= theoretical(1_000 + 80) + HOUR
+    assert max(message.looks for message in few) == 2
+    assert max(message.looks for message in storm.messages) <= 6
+
+
+async def test_sources_that_flood_share_the_turns_and_the_quota_is_used_as_by_one() -> None:
+    """10,000 messages of four sources, one after the other: a quarter each while all four wait, then a third each."""
+    sizes = {"form": 4_000, "alerts": 1_000, "crm": 2_500, "scanner": 2_500}
+    storm = Storm([message for source, size in sizes.items() for message in normal(size, source)])
+    await storm.run()
+    assert storm.provider.refused == []
+    assert storm.lasted <= theoretical(10_000) * 1.01
+    sent = [message.source for message in sorted(storm.messages, key=lambda message: message.sent or NOW)]
+    first = sent[sent.index("crm") : len(sent) - sent[::-1].index("alerts")]
+    assert [abs(first.count(source) - 1_000) <= 1 for source in sizes] == [True] * 4
+    second = sent[len(sent) - sent[::-1].index("alerts") : len(sent) - sent[::-1].index("crm")]
+    assert {source: second.count(source) for source in ("form", "scanner")} == {"form": 1_500, "scanner": 1_500}
+    assert storm.largest <= 8192
+    assert sum(message.looks for message in storm.messages) <= 3 * 10_000
+    assert sum(storm.values.calls.values()) <= 4 * 10_000
+
+
+async def test_a_flood_of_urgent_messages_does_not_starve_anothers() -> None:
+    """1,000 alerts of one source, and one of another every ten minutes: none of these waits for an hour's end."""
+    few = [Message(Turn.HIGH, NOW + MINUTE * (10 * number + 3), "other") for number in range(40)]
+    begin = [message.due for message in few]
+    storm = Storm([Message(Turn.HIGH, NOW, "alerts") for _ in range(1_000)] + few)
+    await storm.run()
+    waits = sorted(message.sent - due for message, due in zip(few, begin, strict=True) if message.sent)
+    assert len(waits) == 40
+    assert waits[-3] <= 6 * MINUTE
+    assert waits[-1] <= 20 * MINUTE
+    assert storm.provider.refused == []
+    assert storm.lasted <= HOUR * 1_040 / 100 + 5 * MINUTE
+
+
+async def test_a_flood_of_urgent_messages_leaves_its_share_to_another_sources_ordinary_ones() -> None:
+    """Whoever calls everything urgent waits behind himself: 100 ordinary messages of another have every second turn."""
+    ordinary = normal(100, "crm", NOW + 2 * HOUR)
+    storm = Storm([Message(Turn.HIGH, NOW, "alerts") for _ in range(2_000)] + ordinary)
+    await storm.run()
+    assert storm.provider.refused == []
+    assert max(message.sent for message in ordinary if message.sent) - (NOW + 2 * HOUR) <= HOUR * 200 / 80
+
+
+async def test_turns_that_nobody_takes_hold_up_nobody() -> None:
+    """All of one source are cancelled while they wait: those of the other go at the times they were told."""
+    values = MemoryValues()
+    pacer = Pacer(values)
+    permits = [await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW, "ab"[number % 2]) for number in range(124)]
+    waiting = [permit for permit in permits if permit.due]
+    assert len(waiting) == 100
+    for permit in sorted(waiting[::2], key=lambda permit: permit.due or NOW):
+        assert permit.due is not None
+        assert await pacer.ask(ACCOUNT, Turn.LAST, 1, permit.facts, permit.due, "a") == Permit()
 
 
 FOREIGN = {

@@ -5,9 +5,10 @@ sees more than its quota, however many workers there are. Nothing waits here: wh
 
     below the quota    a read and a write together for all that ask at the same time in one process; who keeps sending
                        takes a few turns at once, which lapse after SPARE_LASTS, and those cost nothing
-    above it           the same at the first look; at the slot one read, which sees whether the account was paused
+    above it           the same at the first look; at its turn one read, which sees whether it was put off meanwhile
 
-`unlimited` costs nothing. After a 429 the account is paused for everybody, and everybody's slot moves.
+Sources take turns, so that a message of a quiet one need not wait until a flood is through. `unlimited` costs nothing.
+After a 429 the account is paused for everybody, and everybody's slot moves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import NamedTuple, Protocol
 from gateway.config import Rate, Sender, acs_host
 from gateway.pacing.lanes import SECOND, Limits
 from gateway.pacing.quota import Schedule, Slot, Turn
+from gateway.pacing.turns import Place
 
 PRESETS = {"acs-custom": Limits(30, 100), "acs-managed": Limits(5, 10), "graph-mailbox": Limits(30, 1800)}
 """What the providers grant: ACS with a domain of one's own and with Azure's, Exchange Online for each mailbox."""
@@ -103,6 +105,7 @@ class _Ticket:
     """One message that asks for a turn; `slot` is the answer once it is `served`, unless there was a crowd."""
 
     turn: Turn
+    source: str
     served: bool = False
     crowded: bool = False
     slot: Slot | None = None
@@ -128,12 +131,14 @@ class Pacer:
     chance: Callable[[], float] = random.random
     _shared: dict[str, _Shared] = field(default_factory=dict)
 
-    async def ask(self, account: Account, turn: Turn, attempt: int, facts: Mapping[str, str], now: datetime) -> Permit:
-        """May this attempt go? Whoever comes at his slot only looks whether it still is his."""
+    async def ask(
+        self, account: Account, turn: Turn, attempt: int, facts: Mapping[str, str], now: datetime, source: str = ""
+    ) -> Permit:
+        """May this attempt go? Whoever comes at his slot only looks whether it still is his turn."""
         time = _time(now)
         held = _slot(facts.get(SLOT, ""), attempt)
         if held is not None:
-            found = (await self._seen(account, time)).woken(held, time)
+            found = await self._woken(account, held, time)
             if isinstance(found, Slot):
                 return self._permit(account, found, attempt)
             if found is None:
@@ -144,7 +149,7 @@ class Pacer:
             shared.spare -= 1
             shared.used += 1
             return Permit()
-        ticket = _Ticket(turn)
+        ticket = _Ticket(turn, source)
         shared.tickets.append(ticket)
         async with shared.lock:
             if not ticket.served:
@@ -154,7 +159,9 @@ class Pacer:
             return Permit(now + timedelta(seconds=least + (most - least) * self.chance()))
         return self._permit(account, ticket.slot, attempt)
 
-    async def pause(self, account: Account, turn: Turn, attempt: int, wish: float | None, now: datetime) -> Permit:
+    async def pause(
+        self, account: Account, turn: Turn, attempt: int, wish: float | None, now: datetime, source: str = ""
+    ) -> Permit:
         """The provider refused this attempt for its quota: nobody goes before its wish; the next attempt's slot."""
         time = _time(now)
         until = time + int((wish if wish and wish > 0 else NO_WISH.total_seconds()) * SECOND)
@@ -164,7 +171,7 @@ class Pacer:
             for _ in range(TRIES):
                 schedule, version = await self._load(account, time)
                 schedule.pause(until, time)
-                slot = schedule.ask(Turn.FRONT if turn is Turn.LAST else turn, time)
+                slot = schedule.ask(Turn.FRONT if turn is Turn.LAST else turn, time, source)
                 if await self._store(account, schedule, version, time):
                     return self._permit(account, slot, attempt + 1)
         return Permit(_moment(until))
@@ -179,7 +186,7 @@ class Pacer:
             tickets, shared.tickets = tickets + shared.tickets, []
             if unused:
                 schedule.normal.take(shared.taken, -unused)
-            slots = [schedule.ask(ticket.turn, now) for ticket in tickets]
+            slots = [schedule.ask(ticket.turn, now, ticket.source) for ticket in tickets]
             going = sum(ticket.turn is Turn.LAST and not slot for ticket, slot in zip(tickets, slots, strict=True))
             spare = schedule.room(now, min(wanted, account.limits.minute // SPARE_SHARE)) if going else 0
             if spare:
@@ -212,19 +219,23 @@ class Pacer:
             self._of(account).seen = (now, text)
         return stored
 
-    async def _seen(self, account: Account, now: int) -> Schedule:
-        """The schedule to look at only."""
+    async def _woken(self, account: Account, slot: Slot, now: int) -> Slot | Turn | None:
+        """What is to be done at a slot; one that had not passed in what was seen last may be somebody else's now."""
         seen = self._of(account).seen
         if seen and 0 <= now - seen[0] < FRESH:
-            return Schedule.of(account.limits, seen[1])
-        return (await self._load(account, now))[0]
+            schedule = Schedule.of(account.limits, seen[1])
+            schedule.settle(seen[0])
+            if schedule.passed(slot):
+                return schedule.woken(slot, now)
+        return (await self._load(account, now))[0].woken(slot, now)
 
     def _permit(self, account: Account, slot: Slot | None, attempt: int) -> Permit:
         if slot is None:
             return Permit()
         seen = self._of(account).seen
         paused = Schedule.of(account.limits, seen[1]).paused if seen else 0
-        fact = f"{attempt} {slot.base} {slot.tolerance} {slot.turn}"
+        lane = "high" if slot.high else "normal"
+        fact = f"{attempt} {slot.base} {slot.tolerance} {slot.turn} {lane} {slot.place.number} {slot.place.line}"
         return Permit(_moment(slot.at), {SLOT: fact}, _moment(paused))
 
 
@@ -233,11 +244,13 @@ def _key(account: Account) -> str:
 
 
 def _slot(fact: str, attempt: int) -> Slot | None:
-    """The slot of this attempt; one of an earlier attempt was used up by it."""
-    words = fact.split()
-    if len(words) != 4 or words[0] != str(attempt):
+    """The slot of this attempt; one of an earlier attempt was used up by it, and one of an earlier version is void."""
+    words = fact.split(" ")
+    if len(words) != 7 or words[0] != str(attempt):
         return None
-    return Slot(0, int(words[1]), int(words[2]), Turn(words[3]))
+    base, tolerance, turn, lane, number, line = words[1:]
+    place = Place(line, ahead=turn != Turn.LAST, number=int(number))
+    return Slot(0, int(base), int(tolerance), Turn(turn), lane == "high", place)
 
 
 def _time(moment: datetime) -> int:

@@ -1,7 +1,7 @@
 """Slots against a limit in sliding windows: times come in, the next free one goes out; pure, time is given.
 
 What is past is counted in steps of time, what is to come is kept as runs of regular slots: a lane stays small however
-many slots it has. Times are microseconds since 1970.
+many slots it has. A slot is nobody's: `turns` says whose it is when it has come. Times are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from gateway.pacing.turns import Place, Turns
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -22,7 +24,8 @@ FINE, COARSE = 5 * SECOND, MINUTE
 """What has passed is counted in steps of FINE for two minutes, and of COARSE for an hour."""
 
 NEAR = 5 * MINUTE
-"""Slots are as close together as the minute allows until here, and evenly spread over the hour behind it."""
+"""Slots are as close together as the minute allows until here, and evenly spread over the hour behind it: in a lane
+that is not steady."""
 
 MOST_RUNS = 200
 """Longer, and the next slot waits until no irregular one counts any more, so that one run is enough again."""
@@ -54,11 +57,17 @@ class Run(NamedTuple):
 
 @dataclass
 class Lane:
-    """Slots against their limits: `past` has (end of a step of time, how many), `runs` what is still to come."""
+    """Slots against their limits: `past` has (end of a step of time, how many), `runs` what is still to come.
+
+    In `turns` there are as many messages as there are slots in `runs`. In a `steady` lane slots are evenly spread from
+    the first one on, so that a flood does not have an hour's within minutes and leave nothing for others.
+    """
 
     limits: Limits
     past: list[tuple[int, int]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
+    steady: bool = False
 
     @property
     def windows(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -90,6 +99,7 @@ class Lane:
         runs = []
         for run in self.runs:
             passed, done = run.until(now), run.until(now - HOUR - MARGIN)
+            self.turns.advance(passed)
             while done < passed:
                 end = _ceil(run.at + done * run.step, FINE)
                 until = min(passed, run.until(end))
@@ -124,7 +134,7 @@ class Lane:
         time = start
         if self.runs:
             last = self.runs[-1].last
-            time = max(time, last + (self.even if last > now + NEAR else self.dense))
+            time = max(time, last + (self.even if self.steady or last > now + NEAR else self.dense))
             if len(self.runs) >= MOST_RUNS:
                 time = max(time, last + HOUR + MARGIN)
         while True:
@@ -134,9 +144,11 @@ class Lane:
             if time == before:
                 return time
 
-    def room(self, now: int, most: int) -> int:
-        """How many may go now, at most `most`, when nobody waits."""
-        return 0 if self.runs else min(most, *(limit - self._count(now, window) for window, limit in self.windows))
+    def room(self, now: int, most: int, share: int = 1) -> int:
+        """How many may go now, at most `most`, when nobody waits; `share` 2: of the half of each window."""
+        if self.runs:
+            return 0
+        return max(0, min(most, *(limit // share - self._count(now, window) for window, limit in self.windows)))
 
     def _count(self, now: int, window: int) -> int:
         return sum(count for _, _, count in self._held(now, window))
@@ -148,8 +160,23 @@ class Lane:
         steps[end] = max(0, steps.get(end, 0) + count)
         self.past = sorted((end, count) for end, count in steps.items() if count)
 
-    def reserve(self, time: int) -> None:
-        """One more slot, behind all there are."""
+    def join(self, source: str, start: int, now: int, *, ahead: bool) -> tuple[Place, int]:
+        """One more slot behind all there are, and one more message; its place, and when its turn is as things stand."""
+        self._reserve(self.next(start, now))
+        place = self.turns.join(source, ahead=ahead)
+        return place, self._slot(self.turns.before(place) or 0)
+
+    def soonest(self, source: str, start: int, now: int, *, ahead: bool) -> int:
+        """When the turn of one more message would be."""
+        before = self.turns.before_new(source, ahead=ahead)
+        return self._slot(before) if before < sum(run.size for run in self.runs) else self.next(start, now)
+
+    def when(self, place: Place) -> int | None:
+        """When this message's turn is as things stand; None if it has passed."""
+        before = self.turns.before(place)
+        return None if before is None else self._slot(before)
+
+    def _reserve(self, time: int) -> None:
         if self.runs:
             last = self.runs[-1]
             step = last.step if last.size > 1 else time - last.at
@@ -158,12 +185,13 @@ class Lane:
                 return
         self.runs.append(Run(time, 1, 1))
 
-    def first(self, start: int) -> int | None:
-        """The first slot that is not before `start`."""
+    def _slot(self, number: int) -> int:
+        """The time of a slot still to come, counted from 0."""
         for run in self.runs:
-            if run.last >= start:
-                return max(run.at, run.at - (run.at - start) // run.step * run.step)
-        return None
+            if number < run.size:
+                return run.at + number * run.step
+            number -= run.size
+        raise IndexError(number)
 
     def move(self, by: int) -> None:
         """All that is still to come, later."""
