@@ -7,6 +7,7 @@ The way of one notification, as the modules stand:
     sources/        its payload becomes a Notification            (SOCKET 1: one module per kind);
                     filetypes.py says what a visitor's file is
     pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,
+                    capacity.py whether there is room,
     stores/         the store makes them durable                  (SOCKET 3: sqlite, azure) - and only now 202
     delivery.py     claim; pacing.py says whose turn it is, suppressions.py who gets no mail; send, settle; retry.py
                     decides what follows a failure, ways.py who else may send

@@ -331,6 +331,14 @@ def _network(value: Any) -> Any:
     return value
 
 
+class Bounds(Model):
+    """How much may wait and be kept; beyond it callers are told to come back."""
+
+    open: int = Field(20_000, gt=0, description="open messages of one source")
+    size: Size = Field(10 * 1024**3, gt=0, description="what the store's file may hold")
+    free: Size = Field(500 * 1024**2, ge=0, description="what stays free on the disk of the store's file")
+
+
 class Config(Model):
     """The whole file. `folder` is where its relative paths start."""
 
@@ -343,6 +351,7 @@ class Config(Model):
     trusted_proxies: tuple[Annotated[str, BeforeValidator(_network)], ...] = Field(
         (), description="networks whose X-Forwarded-For is believed"
     )
+    bounds: Bounds = Bounds()
     folder: Path = Field(Path(), exclude=True, json_schema_extra={"readOnly": True})
 
     @property

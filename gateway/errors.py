@@ -5,6 +5,7 @@
     ├── Rejected                a caller gets a problem+json answer: status, code, detail, fields
     ├── ClaimLost               another worker has the message now: stop at once
     ├── StoreUnavailable        nothing could be made durable: 503, the caller must try again
+    │   └── Full                a bound is reached: the same, and it may take a while
     └── TransportError          one provider call did not end in "yes"; carries the decision
 
 A TransportError's `outcome` is the whole truth about what may have happened at the provider:
@@ -73,6 +74,15 @@ class Rejected(GatewayError):
 
 class StoreUnavailable(GatewayError):
     """The store could not make the message durable; nothing was accepted."""
+
+
+class Full(StoreUnavailable):
+    """There is no room for more, so nothing was accepted; `code` says which bound is reached."""
+
+    def __init__(self, code: str) -> None:
+        """`code` is source_full or store_full."""
+        super().__init__(code)
+        self.code = code
 
 
 class ClaimLost(GatewayError):

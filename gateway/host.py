@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 import uvicorn
 
 from gateway import captured, wiring
+from gateway.capacity import EVERY
 from gateway.connections import Connections, Patience, possible
 from gateway.guard import KEYED, Access
 from gateway.ledger import Due
@@ -110,6 +111,7 @@ async def working(gateway: Gateway) -> AsyncIterator[None]:
         asyncio.create_task(deliveries.run()),
         asyncio.create_task(_every(SWEEP_SECONDS, "swept", gateway.upkeep.sweep)),
         asyncio.create_task(_every(PURGE_SECONDS, "purged", gateway.upkeep.purge)),
+        asyncio.create_task(_every(EVERY.total_seconds(), "usage", gateway.capacity.watch)),
     ]
     try:
         yield

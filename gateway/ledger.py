@@ -165,6 +165,14 @@ class Value(NamedTuple):
     version: str
 
 
+class Usage(NamedTuple):
+    """What a store holds: open messages by their source, its bytes, and what is free on its disk (None: not known)."""
+
+    open: Mapping[str, int] = {}
+    size: int | None = None
+    free: int | None = None
+
+
 class Page(NamedTuple):
     """Some of the ledger's notifications, newest first, and where to go on (None: that was all)."""
 
@@ -286,6 +294,10 @@ class Store(Protocol):
 
     async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
         """Shared values whose key begins with `prefix`, in key order, behind the key `after` ("" from the start)."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What it holds now. Asked each minute, and by who must refuse: the cost grows with what is open."""
         ...
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 
 from gateway import parts
 from gateway.address import one_line
+from gateway.capacity import Capacity
 from gateway.clock import wall_clock
 from gateway.config import Config
-from gateway.errors import Rejected
+from gateway.errors import Full, Rejected
 from gateway.ledger import Entry, MessageState, Store
 from gateway.message import Message, Status, new_operation
 from gateway.notification import Notification
@@ -56,6 +57,7 @@ class Line:
     router: Router
     renderer: Renderer
     production: bool
+    capacity: Capacity | None = None
     clock: Callable[[], datetime] = wall_clock
     new_id: Callable[[], str] = random_id
     new_operation: Callable[[str], str] = new_operation
@@ -91,17 +93,21 @@ class Line:
         self, source: str, notification: Notification, number: int, key: str | None, digest: str, id: str | None
     ) -> _Added:
         at = self.clock()
+        # The first notification of a call speaks for all: half a call would be sent again as a whole.
+        full = await self.capacity.check(source) if self.capacity and number == 0 else None
         if id is not None:
-            return await self._add(source, notification, id, at, digest)
+            return await self._add(source, notification, id, at, digest, full)
         if key is not None:
             seed, window = f"key\n{source}\n{key}\n{number}", KEY_WINDOW
         elif notification.key is not None:
             seed, window = f"delivery\n{source}\n{notification.key}\n{number}", REDELIVERY_WINDOW
         else:
+            if full:
+                raise full
             return await self._add(source, notification, self.new_id(), at, digest)
         id = str(uuid.uuid5(NAMESPACE, seed))
         while True:
-            added = await self._add(source, notification, id, at, digest)
+            added = await self._add(source, notification, id, at, digest, full)
             if added.entry is None:
                 return added
             if at - added.entry.created < window:
@@ -111,7 +117,13 @@ class Line:
             # The key is old enough to be forgotten: its next use is another notification with another id.
             id = str(uuid.uuid5(NAMESPACE, f"{seed}\n{added.entry.created.isoformat()}"))
 
-    async def _add(self, source: str, notification: Notification, id: str, at: datetime, digest: str) -> _Added:
+    async def _add(
+        self, source: str, notification: Notification, id: str, at: datetime, digest: str, full: Full | None = None
+    ) -> _Added:
+        if full:  # what was taken before is answered as before
+            if known := await self.store.get(id):
+                return _Added(id, known)
+            raise full
         messages = self.compose(notification, source, id, at)
         envelope = notification.envelope
         due = max(at, envelope.send_at) if envelope and envelope.send_at else at
@@ -128,6 +140,8 @@ class Line:
             messages=tuple(_state(message) for message in messages),
         )
         existing = await self.store.add(entry, messages, due)
+        if existing is None and self.capacity:
+            self.capacity.took(source, messages)
         if existing is None:
             log("accepted", notification=id, source=source, kind=notification.kind, count=len(messages))
         return _Added(id, existing)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway import throttle
+from gateway.capacity import Capacity
 from gateway.clock import wall_clock
 from gateway.config import Retention
 from gateway.ledger import Due, Store
@@ -35,6 +36,7 @@ class Upkeep:
     store: Store
     retention: Retention
     clock: Callable[[], datetime] = wall_clock
+    capacity: Capacity | None = None
 
     async def sweep(self, overdue: timedelta = timedelta()) -> int:
         """Ring for whatever has been due for longer than `overdue`; how many.
@@ -51,7 +53,7 @@ class Upkeep:
         return due
 
     async def round(self, lengths: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
-        """What a timer does each minute: sweep, purge now and then, and one line about what waits.
+        """What a timer does each minute: sweep, purge now and then, tell what waits and which bound is near.
 
         `lengths` counts the poison queues, which no metric of Azure's does: QueueMessageCount is per account and daily.
         """
@@ -66,6 +68,8 @@ class Upkeep:
             poison=sum(poison.values()),
             queues=dict(poison),
         )
+        if self.capacity:
+            await self.capacity.watch()
 
     async def purge(self) -> int:
         """Delete what retention no longer wants and suppressions that have ended; how many rows."""

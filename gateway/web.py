@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import guard
 from gateway.auth import presented
-from gateway.errors import Rejected, StoreUnavailable
+from gateway.errors import Full, Rejected, StoreUnavailable
 from gateway.guard import Access
 from gateway.telemetry import ERROR, continued, log
 
@@ -176,10 +176,24 @@ def unavailable() -> Rejected:
     )
 
 
+def _full(error: Full) -> Rejected:
+    """503 for a bound: whoever retries comes back, which a 429 would not have from Alertmanager and Azure."""
+    later = {"Retry-After": "60"}
+    if error.code == "source_full":
+        what = "Too many messages of this source wait to be sent"
+        return Rejected(
+            503, "source_full", f"{what}, so this one was not accepted. Send it again later.", headers=later
+        )
+    what = "There is no room for more messages"
+    return Rejected(503, "store_full", f"{what}, so this one was not accepted. Send it again later.", headers=later)
+
+
 def as_rejection(error: Exception) -> Rejected:
     """What a caller is told of an error; of an unexpected one nothing but that it is ours."""
     if isinstance(error, Rejected):
         return error
+    if isinstance(error, Full):
+        return _full(error)
     if isinstance(error, StoreUnavailable):
         log("store_unavailable", ERROR, reason=str(error), error=error)
         return unavailable()

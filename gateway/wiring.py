@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import configfile, guard, sources, telemetry
+from gateway.capacity import Capacity
 from gateway.config import UNCHECKED, Config, Sender
 from gateway.errors import ConfigurationError, Problem
 from gateway.guard import KEYED, Access
@@ -45,12 +46,13 @@ class Gateway:
     suppressions: Suppressions
     transports: dict[tuple[str, str, str], Transport]
     make_line: Callable[[], Line]
+    capacity: Capacity
     access: Access = KEYED
 
     @property
     def upkeep(self) -> Upkeep:
         """What has to be done now and then."""
-        return Upkeep(self.store, self.config.retention)
+        return Upkeep(self.store, self.config.retention, capacity=self.capacity)
 
     @cached_property
     def delivery(self) -> Delivery:
@@ -73,6 +75,7 @@ class Gateway:
         """Let go of everything, transports first."""
         for transport in self.transports.values():
             await transport.close()
+        await self.capacity.close()
         await self.store.close()
 
 
@@ -108,11 +111,11 @@ def _checked(settings: Settings, environ: Mapping[str, str], access: Access | No
     return config, renderer
 
 
-def _line(settings: Settings, config: Config, renderer: Renderer, store: Store) -> Line:
+def _line(settings: Settings, config: Config, renderer: Renderer, store: Store, capacity: Capacity) -> Line:
     from gateway.pipeline import Line
     from gateway.routing import Router
 
-    return Line(config, store, Router(config), renderer, production=settings.production)
+    return Line(config, store, Router(config), renderer, production=settings.production, capacity=capacity)
 
 
 def _delivery(gateway: Gateway) -> Delivery:
@@ -173,11 +176,12 @@ async def build(
     for warning in configfile.warnings(config):
         log("configuration_warning", WARNING, problem=warning)
     store = await open_store(settings)
+    capacity = Capacity(store, config.bounds)
 
     def make_line() -> Line:
-        return _line(settings, *(whole or _checked(settings, environ, access)), store)
+        return _line(settings, *(whole or _checked(settings, environ, access)), store, capacity)
 
-    return Gateway(settings, config, store, Suppressions(store), {}, make_line, access)
+    return Gateway(settings, config, store, Suppressions(store), {}, make_line, capacity, access)
 
 
 async def open_store(settings: Settings) -> Store:

@@ -1,6 +1,7 @@
 // Alerts: an Application Insights and an address come in, rules over the gateway's own log lines go out.
 
 param insightsName string
+param storageName string
 param location string
 param tags { *: string }
 @description('Empty: nobody is mailed.')
@@ -9,8 +10,11 @@ param oldestMinutes int
 param refusals int
 @description('0: silence is no alarm.')
 param silenceHours int
+@description('0: the storage account may grow without an alarm.')
+param storageGigabytes int
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
+resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = { name: storageName }
 
 type rule = {
   @description('Also the name of its query\'s file.')
@@ -82,6 +86,18 @@ var rules rule[] = [
     threshold: 0
   }
   {
+    name: 'bounds'
+    title: 'There is hardly room for more messages'
+    remedy: 'source_full: the line names the source; stop who floods it, or cancel what waits. store_full: shorten retention, make room on the disk, or raise bounds in gateway.yaml.'
+    query: loadTextContent('queries/bounds.kql')
+    severity: 1
+    window: 'PT15M'
+    every: 'PT5M'
+    aggregation: 'Count'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'provider-refusals'
     title: 'A provider refuses our calls'
     remedy: 'unauthorized and no_credential: look at roles and grants with `doctor`; throttled: raise the quota; refused: the line has the provider\'s code.'
@@ -134,6 +150,37 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
     groupShortName: 'gateway'
     // Azure's own mail, not the gateway's: what is broken cannot say so.
     emailReceivers: empty(email) ? [] : [{ name: 'operators', emailAddress: email, useCommonAlertSchema: true }]
+  }
+}
+
+// The gateway cannot ask what an account holds. Azure measures it once a day and writes the figure each hour.
+resource capacity 'Microsoft.Insights/metricAlerts@2018-03-01' = if (storageGigabytes > 0) {
+  name: 'gateway-storage'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'Shorten retention in gateway.yaml, or look for who fills it: the workbook counts by source.'
+    enabled: true
+    severity: 2
+    scopes: [storage.id]
+    evaluationFrequency: 'PT1H'
+    windowSize: 'P1D'
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: 'used'
+          criterionType: 'StaticThresholdCriterion'
+          metricNamespace: 'Microsoft.Storage/storageAccounts'
+          metricName: 'UsedCapacity'
+          timeAggregation: 'Average'
+          operator: 'GreaterThan'
+          threshold: storageGigabytes * 1024 * 1024 * 1024
+        }
+      ]
+    }
+    actions: [{ actionGroupId: people.id }]
   }
 }
 

@@ -129,6 +129,10 @@ param alertRefusals int = 5
 @description('Alert when nothing was accepted for so many hours. 0: never, for gateways that are quiet at times.')
 param alertSilenceHours int = 0
 
+@minValue(0)
+@description('Alert when the storage account holds more than so many gigabytes, which Azure measures once a day. 0: never.')
+param alertStorageGigabytes int = 8
+
 // ---------------------------------------------------------------------------------------------------------- persons
 
 @description('Object id of the person, group or pipeline that runs the gateway; azd fills in who runs it. It may set secrets and read queues, table and blobs. Empty: nobody beside the app.')
@@ -285,8 +289,10 @@ module alerts 'alerts.bicep' = {
     oldestMinutes: alertOldestMinutes
     refusals: alertRefusals
     silenceHours: alertSilenceHours
+    storageName: names.storage
+    storageGigabytes: alertStorageGigabytes
   }
-  dependsOn: [monitoring]
+  dependsOn: [monitoring, storage]
 }
 
 module workbook 'workbook.bicep' = {

@@ -14,7 +14,20 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import configfile
-from gateway.config import _MATCH_KEYS, Admin, Config, Files, Group, Rate, Retention, Route, Sender, Source, _duration
+from gateway.config import (
+    _MATCH_KEYS,
+    Admin,
+    Bounds,
+    Config,
+    Files,
+    Group,
+    Rate,
+    Retention,
+    Route,
+    Sender,
+    Source,
+    _duration,
+)
 from gateway.errors import Reason
 from gateway.filetypes import ENDINGS, STARRED, TYPES
 from gateway.looks import variables
@@ -107,6 +120,7 @@ def test_the_local_settings_sample_names_what_a_local_run_needs() -> None:
         ("group", Group),
         ("admin", Admin),
         ("retention", Retention),
+        ("bounds", Bounds),
     ],
 )
 def test_every_field_of_the_configuration_is_documented(title: str, model: type[BaseModel]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from gateway.errors import StoreUnavailable
-from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Value
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Usage, Value
 from gateway.message import OPEN, Message, Priority, Status
 from gateway.settings import Settings
 from gateway.stores import azure_list
@@ -180,6 +180,10 @@ class AzureStore:
     async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
         """Shared values whose key begins so, in the order of their keys."""
         return await self._shared.scan(prefix, after, limit)
+
+    async def usage(self) -> Usage:
+        """What is open. How much an account holds is a metric of Azure's own, which comes once a day."""
+        return Usage(await self._messages.open_by_source())
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
         """Delete what is too old, a transaction at a time."""

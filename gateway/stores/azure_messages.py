@@ -11,6 +11,7 @@ import heapq
 import json
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,9 @@ MOST_MESSAGES = (MOST_CHANGES - 2) // 3
 
 Captured ones have no operation id's row, so that there may be half as many again.
 """
+
+MOST_COUNTED = 50_000
+"""Open messages of one partition that are counted; there are sixteen, and no bound is so high."""
 
 _TRIES = 5
 _OPERATION = re.compile(r"[0-9a-f-]{1,64}")
@@ -113,7 +117,7 @@ class Messages:
             content = Message.model_validate_json(await self._content(row))
             until = now + leases[content.transport]
             columns = steps.claimed(row, owner, now, until, write)
-            changes = steps.claiming(where, row, etag, columns, content.priority)
+            changes = steps.claiming(where, row, etag, columns, content)
             etag, found = await self._won(where, changes, write)
             if etag:
                 return steps.claim(row, columns, content, until, etag)
@@ -221,6 +225,19 @@ class Messages:
         found = await asyncio.gather(*(self.table.first(part, "due|", high, limit) for part in rows.PARTITIONS))
         oldest = heapq.nsmallest(limit, (row for part in found for row in part), key=lambda row: str(row["RowKey"]))
         return [_due(row) for row in oldest]
+
+    async def open_by_source(self) -> dict[str, int]:
+        """How many messages of each source are open, by their pointers; those of an earlier version name no source."""
+        counts = sum(await asyncio.gather(*map(self._open_by_source, rows.PARTITIONS)), Counter[str]())
+        return {source: count for source, count in counts.items() if source}
+
+    async def _open_by_source(self, part: str) -> Counter[str]:
+        found: Counter[str] = Counter()
+        async for page in self.table.query(part, "due|", f"due|{rows.END}", select="source"):
+            found.update(row.get("source") or "" for row in page)
+            if found.total() >= MOST_COUNTED:
+                break
+        return found
 
 
 def _holder(found: Found) -> Held | None:

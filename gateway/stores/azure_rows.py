@@ -5,7 +5,7 @@ notification changes in one transaction. Row keys, which sort by character:
 
     n|<notification>|             what is known of it, never changed
     n|<notification>|<number>     a message: what changes, and its content if that is small (c0, c1, …)
-    due|<time>|<message>          an open message, at the time it must be looked at
+    due|<time>|<message>          an open message, at the time it must be looked at, with its priority and source
     end|<time>|<message>          a final message whose content is still there, at the time it became final
     o|<operation id>              whose submission it was: the message's id
     t|<time>|<notification>|      the list, both turned round so that the newest comes first: source, own status,

@@ -24,6 +24,7 @@ class Shown(BaseModel):
     priority: Priority
     to: tuple[Address, ...]
     others: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def emails(self) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def notification_columns(entry: Entry, write: str) -> dict[str, Any]:
 def message_columns(message: Message, state: MessageState | None, listed: str) -> dict[str, Any]:
     """A new message's row, without its content; it is queued, unless the entry says where it stands."""
     beside = others(message.cc, message.bcc)
-    shown = Shown(sender=message.sender, priority=message.priority, to=message.to, others=beside)
+    shown = Shown(sender=message.sender, priority=message.priority, to=message.to, others=beside, source=message.source)
     return {
         "v": rows.SCHEMA,
         "status": (state.status if state else Status.QUEUED).value,

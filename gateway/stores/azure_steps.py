@@ -89,7 +89,7 @@ def addition(
         columns |= {"write": write, **({"blob": content.blob} if content.blob else rows.chunks("c", content.body))}
         columns |= _times(columns["status"], due, rows.stamp(entry.created))
         yield insert(where.row, columns)
-        yield from _pointer(columns, where.id, message.priority, content.blob)
+        yield from _pointer(columns, where.id, message.priority, message.source, content.blob)
         yield from _lookups(where, shown.operations(columns))
     if states:
         raise ValueError(f"{entry.id}: {len(states)} of its messages have no content")
@@ -109,11 +109,11 @@ def _times(status: str, due: str, ended: str) -> dict[str, str]:
     return {"due": due if rows.is_open(status) else "", "ended": ended if rows.is_final(status) else ""}
 
 
-def _pointer(columns: rows.Row, message: str, priority: Priority, blob: str) -> Iterator[Change]:
-    """The message's row in the order of time."""
+def _pointer(columns: rows.Row, message: str, priority: Priority, source: str, blob: str) -> Iterator[Change]:
+    """The message's row in the order of time; what is open is counted there by its source."""
     if columns["due"]:
         key = rows.pointer("due", columns["due"], message)
-        yield insert(key, {"v": rows.SCHEMA, "priority": priority.value})
+        yield insert(key, {"v": rows.SCHEMA, "priority": priority.value, "source": source})
     elif columns.get("ended"):
         yield insert(rows.pointer("end", columns["ended"], message), {"v": rows.SCHEMA, "blob": blob})
 
@@ -146,9 +146,9 @@ def claimed(row: rows.Row, owner: str, now: datetime, until: datetime, write: st
     }
 
 
-def claiming(where: rows.Place, row: rows.Row, etag: str, columns: rows.Row, priority: Priority) -> list[Change]:
+def claiming(where: rows.Place, row: rows.Row, etag: str, columns: rows.Row, message: Message) -> list[Change]:
     """What a claim changes."""
-    new = list(_pointer(columns, where.id, priority, ""))
+    new = list(_pointer(columns, where.id, message.priority, message.source, ""))
     return _changes(where, columns, etag, row["listed"], rows.pointer("due", row["due"], where.id), new)
 
 
@@ -189,7 +189,7 @@ def settling(where: rows.Place, claim: Claim, word: Settlement, held: Held, writ
         **({"facts": json.dumps(json.loads(held.facts) | word.facts)} if word.facts else {}),
     }
     old = rows.pointer("due", rows.stamp(claim.until), message.id)
-    new = list(_pointer(columns, message.id, message.priority, held.blob))
+    new = list(_pointer(columns, message.id, message.priority, message.source, held.blob))
     return _changes(where, columns, held.etag, held.listed, old, new)
 
 
@@ -235,7 +235,7 @@ def amending(where: rows.Place, row: rows.Row, etag: str, change: Amendment, wri
         **({"unresolved": False, "facts": json.dumps(change.facts)} if opened else {}),
     }
     cleared = row.get("cleared")  # then it has no pointer, and gets none
-    new = [] if cleared else list(_pointer(columns, where.id, known.priority, row.get("blob", "")))
+    new = [] if cleared else list(_pointer(columns, where.id, known.priority, known.source, row.get("blob", "")))
     old = "" if cleared else _old_pointer(where, row)
     lookups = _lookups(where, [each for each in operations if each not in earlier])
     return [*_changes(where, columns, etag, row["listed"], old, new), *lookups]

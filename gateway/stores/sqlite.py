@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.clock import wall_clock
 from gateway.errors import Rejected
-from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Value
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Usage, Value
 from gateway.message import OPEN, Message, Priority, Status
 from gateway.recipients import loaded, proven
 from gateway.stores import sqlite_later as later
@@ -39,6 +39,7 @@ from gateway.stores.sqlite_rows import (
     moment,
     write_content,
 )
+from gateway.stores.sqlite_usage import usage
 
 KEEP = "INSERT INTO captured (message, at, content) VALUES (?, ?, "
 CAPTURED = "SELECT seq, at, content FROM captured WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"
@@ -256,6 +257,10 @@ class SqliteStore:
         """Shared values whose key begins so, in the order of their keys."""
         rows = await self._browser.do(_select(SCAN, prefix, prefix + LAST_LETTER, after, limit))
         return [Value(key, bytes(value), str(version)) for key, value, version in rows]
+
+    async def usage(self) -> Usage:
+        """What the file holds."""
+        return await self._browser.do(usage)
 
     async def purge(self, *, bodies: datetime, ledger: datetime, captured: datetime) -> int:
         """Delete what is too old, a few rows at a time."""

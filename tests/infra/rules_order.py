@@ -11,7 +11,7 @@ AFTER = {
     "reports": {"rbac"},
     "function": {"rbac", "vnet"},
     "vnet": {"storage", "vault"},
-    "alerts": {"monitoring"},
+    "alerts": {"monitoring", "storage"},
     "workbook": {"monitoring"},
 }
 """A host that starts without its roles stays down, and Event Grid tries the queue when the subscription is made."""

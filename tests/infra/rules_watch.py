@@ -126,6 +126,7 @@ def alerts_ask_the_files(deployment: Deployment) -> Iterator[str]:
     silence = int(number.get("alertSilenceHours", 0))
     oldest = 60 * int(number.get("alertOldestMinutes", 15))
     wanted = {
+        "bounds": ("Count", None, "GreaterThan", 0, "PT15M"),
         "dead-letters": ("Count", None, "GreaterThan", 0, "PT15M"),
         "faults": ("Count", None, "GreaterThan", 0, "PT15M"),
         "oldest-due": ("Maximum", "seconds", "GreaterThan", oldest, "PT15M"),
@@ -147,6 +148,22 @@ def alerts_ask_the_files(deployment: Deployment) -> Iterator[str]:
         (criterion,) = alert["properties"]["criteria"]["allOf"]
         text = (INFRA / f"queries/{alert['name'].removeprefix('gateway-')}.kql").read_text("utf-8")
         yield from differs(f"{alert['name']}'s query", text, criterion["query"])
+
+
+@rule
+def storage_may_not_grow_unseen(deployment: Deployment) -> Iterator[str]:
+    """The account's own figure is compared, and the same people are told; not where nobody asked for it."""
+    number = dict(re.findall(r"(\w+) = (\d+)$", deployment.parameters, re.MULTILINE))
+    most = int(number.get("alertStorageGigabytes", 8))
+    account = deployment.one("Microsoft.Storage/storageAccounts")["id"]
+    group = deployment.one("Microsoft.Insights/actionGroups")["id"]
+    alerts = deployment.of("Microsoft.Insights/metricAlerts")
+    yield from differs("alerts on storage", 1 if most else 0, len(alerts))
+    for alert in alerts:
+        yield from properties(alert, enabled=True, scopes=[account], actions=[{"actionGroupId": group}])
+        (criterion,) = alert["properties"]["criteria"]["allOf"]
+        told = tuple(criterion[name] for name in ("metricName", "timeAggregation", "operator", "threshold"))
+        yield from differs("what is compared", ("UsedCapacity", "Average", "GreaterThan", most * 1024**3), told)
 
 
 def _comparison(alert: Json) -> tuple[str, tuple[Any, ...]]:

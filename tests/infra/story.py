@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from gateway.capacity import Capacity
+from gateway.config import Bounds
 from gateway.delivery import Delivery
 from gateway.errors import Outcome, Reason, TransportError
 from gateway.ledger import Settlement
@@ -98,7 +100,7 @@ async def fail(gateway: Gateway, error: Exception, *, again_after: timedelta | N
 
 
 async def a_day(running: Running) -> Story:
-    """Mail that leaves, refusals of each kind, doubt, a dead letter, reports, a run of the timer."""
+    """Mail that leaves, refusals of each kind, doubt, a dead letter, reports, a run of the timer, a bound reached."""
     gateway = running.gateway
     with recorded() as story:
         sent = await running.send({"to": "ops@example.com", "subject": "Backup failed", "text": "It is 02:14."})
@@ -115,6 +117,9 @@ async def a_day(running: Running) -> Story:
         for word in ("Bounced", "Suppressed", "Quarantined", "Delivered"):
             await report(gateway, word)
         await gateway.upkeep.round(poison)
+        capacity = Capacity(gateway.store, Bounds(open=1))
+        await capacity.count()
+        await capacity.watch()
     return story
 
 

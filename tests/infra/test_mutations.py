@@ -33,6 +33,7 @@ class Mutation(NamedTuple):
 ORDER = [
     Mutation("main", "  dependsOn: [rbac]\n}\n\nmodule vnet", "}\n\nmodule vnet"),
     Mutation("main", "  dependsOn: [rbac]\n}\n\nmodule alerts", "}\n\nmodule alerts"),
+    Mutation("main", "  dependsOn: [monitoring, storage]", "  dependsOn: [monitoring]"),
     Mutation("main", "  dependsOn: [storage, vault]\n}\n\nmodule reports", "}\n\nmodule reports"),
 ]
 """Noticed in the order of the modules, which no evaluation shows."""
@@ -118,6 +119,12 @@ MUTATIONS = [
     Mutation("communication", "'EmailSendMailOperational'", "'EmailStatusUpdateOperational'"),
     Mutation("alerts", "loadTextContent('queries/dead-letters.kql')", "loadTextContent('queries/suppressions.kql')"),
     Mutation("alerts", "oldestMinutes * 60", "oldestMinutes"),
+    Mutation("alerts", "storageGigabytes * 1024 * 1024", "storageGigabytes * 1024"),
+    Mutation("alerts", "metricName: 'UsedCapacity'", "metricName: 'Transactions'"),
+    Mutation("alerts", "if (storageGigabytes > 0)", "if (storageGigabytes >= 0)", "customer"),
+    Mutation("alerts", "actions: [{ actionGroupId: people.id }]", "actions: []"),
+    Mutation("alerts", "scopes: [storage.id]", "scopes: [insights.id]"),
+    Mutation("alerts", "loadTextContent('queries/bounds.kql')", "loadTextContent('queries/faults.kql')"),
     Mutation("alerts", "actions: { actionGroups: [people.id] }", "actions: { actionGroups: [] }"),
     Mutation("workbook", "queries/poison.kql", "queries/latency.kql"),
     # outputs and names

@@ -84,6 +84,13 @@ async def test_the_timers_lines_say_how_long_the_oldest_waits(story: Story) -> N
     assert (0, 0) == (row["seconds"], row["waiting"])
 
 
+async def test_a_bound_that_is_reached_is_told_with_its_source(story: Story) -> None:
+    """And with how far it is."""
+    found = [(row["event"], row["code"], row["source"], row["problem"]) for row in ask("bounds", story.rows)]
+
+    assert [("bound_reached", "source_full", "contact", "6 of 1 open messages")] == found
+
+
 async def test_poison_is_shown_for_each_queue(story: Story) -> None:
     """By the queues' names in function_app.py."""
     (row,) = ask("poison", story.rows)

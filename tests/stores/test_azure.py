@@ -18,6 +18,7 @@ from gateway.message import Status
 from gateway.stores import azure_rows as rows
 from gateway.stores.azure import AzureStore
 from gateway.stores.azure_messages import MOST_MESSAGES
+from gateway.stores.azure_tables import replace
 from gateway.transports.capture import Capture
 from tests.factories import NOW, make_attachment, make_entry, make_message, make_messages, operation_like
 from tests.stores.conftest import Opener
@@ -307,3 +308,16 @@ async def test_the_latest_large_mails_come_with_their_content(store: AzureStore)
     assert [item.message for item in items] == [messages[2], messages[1]]
     assert await store.forget_captured() == 3
     assert await store._mails.blobs.old(datetime.now(UTC) + timedelta(days=1)) == []
+
+
+async def test_what_an_earlier_version_left_open_counts_once_it_is_looked_at(store: AzureStore) -> None:
+    """Its rows in the order of time name no source; a bound that they would have reached refuses nobody meanwhile."""
+    message = await added(store, source="it", due=NOW)
+    await store._table.change(
+        rows.partition(message.notification),
+        [replace(rows.pointer("due", rows.stamp(NOW), message.id), {"v": 1, "priority": "normal"}, "*")],
+    )
+
+    assert {} == (await store.usage()).open
+    await claimed(store, message)
+    assert {"it": 1} == (await store.usage()).open

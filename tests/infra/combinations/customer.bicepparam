@@ -13,6 +13,7 @@ param instanceMemoryMB = 512
 param maximumInstanceCount = 100
 param httpConcurrency = 32
 param alertSilenceHours = 4
+param alertStorageGigabytes = 0
 param alertOldestMinutes = 5
 param vaultPurgeProtection = false
 param storageSku = 'Standard_LRS'
