@@ -231,6 +231,23 @@ async def test_whoever_has_nothing_waiting_need_not_wait_for_the_end_of_a_floods
     assert await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, now + 21 * MINUTE, "form") != Permit()
 
 
+async def test_a_flood_that_has_stopped_has_not_had_the_hour_of_the_others(pacer: Pacer) -> None:
+    """Exactly the hour's 80 and nobody waiting: a source that had little goes at once, the flood's next does not."""
+    for number in range(80):
+        assert (await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + number * 3 * SECOND, "form")).due is None
+    assert await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + 10 * MINUTE, "alerts") == Permit()
+    assert await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + 11 * MINUTE, "form") != Permit()
+    assert await pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + 12 * MINUTE, "crm") == Permit()
+
+
+async def test_what_is_shared_stays_small_however_many_sources_there_are(pacer: Pacer, values: MemoryValues) -> None:
+    """200 sources with long names, of which each waits in both lanes."""
+    for number in range(1_000):
+        for turn in (Turn.LAST, Turn.HIGH):
+            await pacer.ask(ACCOUNT, turn, 1, {}, NOW + number * SECOND, f"{number % 200:063d}")
+    assert max(len(value) for value, _ in values.values.values()) <= 16_384
+
+
 async def test_what_another_process_exchanged_a_moment_ago_is_seen(pacer: Pacer, values: MemoryValues) -> None:
     """A woken message does not trust what its own process saw before its slot had come."""
     await full(pacer)

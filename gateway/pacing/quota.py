@@ -6,7 +6,7 @@ What is free now goes now. Everything else adds a slot behind the last one: clos
 evenly spread where it is longer than NEAR. Evenly spread slots are one run, however many; so the whole schedule stays a
 few kilobytes at most. Whose turn it is when a slot has come, turns.py says: in each lane sources take turns. A message
 is told the time of its turn as things stand; if others were put before it by then it is told the new time, and no slot
-is lost.
+is lost. lately.py says who had so little of an hour that a flood used up that a part of the other lane is for him too.
 
     last     behind all of its source in the normal lane
     front    ahead of all these of its source: a retry
@@ -19,15 +19,19 @@ A provider's "not before" moves all slots by the time it costs, and nobody loses
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from gateway.pacing.lanes import MINUTE, NEAR, SECOND, Lane, Limits, Run
+from gateway.pacing.lanes import HOUR, MINUTE, NEAR, SECOND, Lane, Limits, Run
+from gateway.pacing.lately import Lately
 from gateway.pacing.turns import Place, Turns
 
 VERSION = 2
 """Of what is stored. Of version 1, whose slots belonged to messages, counts what has passed; another one is nothing."""
+
+LITTLE = 8
+"""A source that had less than this part of an hour's ordinary messages has had little."""
 
 SHORTEST_TOLERANCE, LONGEST_TOLERANCE = 2 * SECOND, 10 * MINUTE
 
@@ -64,6 +68,7 @@ class Schedule:
     high: Lane
     paused: int = 0
     moved: int = 0
+    lately: Lately = field(default_factory=Lately)
 
     @classmethod
     def of(cls, limits: Limits, text: bytes = b"") -> Schedule:
@@ -85,6 +90,7 @@ class Schedule:
                 lane.runs = [] if grown else [Run(*run) for run in runs]
                 lane.turns = Turns.of(given, [] if grown else lines)
         self.paused, self.moved = stored["paused"], stored["moved"]
+        self.lately = Lately(stored.get("lately", {}))
 
     def dump(self) -> bytes:
         """As it is stored."""
@@ -93,6 +99,7 @@ class Schedule:
             "limits": self.limits,
             "paused": self.paused,
             "moved": self.moved,
+            "lately": self.lately.until,
             "lanes": [(lane.past, lane.runs, *lane.turns.dump()) for lane in (self.normal, self.high)],
         }
         return json.dumps(value, separators=(",", ":")).encode()
@@ -108,6 +115,7 @@ class Schedule:
         """None: now. Otherwise the turn that is kept."""
         start = max(now, self.paused)
         lane = self._free(turn, source, now) if start == now else None
+        self.lately.add(source, now, self._each, HOUR)
         if lane is not None:
             lane.take(now)
             return None
@@ -121,11 +129,15 @@ class Schedule:
             return self.normal
         if turn in {Turn.HIGH, Turn.LATE}:
             return self.high if self.high.room(now, 1) else None
-        # A flood may use up an hour's messages in minutes. Whoever has nothing waiting while others have does not wait
-        # for the rest of the hour: half of what is kept for the urgent is for him too.
-        new = self.normal.turns.lines and not self.normal.turns.waits(source)
-        far = new and self.normal.soonest(source, now, now, ahead=False) > now + NEAR
+        # A flood may use up an hour's messages in minutes. Whoever had little of them does not wait for the next hour:
+        # half of what is kept for the urgent is for him too.
+        quiet = not self.normal.turns.waits(source) and self.lately.little(source, now, self._each, HOUR)
+        far = quiet and self.normal.soonest(source, now, now, ahead=False) > now + NEAR
         return self.high if far and self.high.room(now, 1, share=2) else None
+
+    @property
+    def _each(self) -> int:
+        return HOUR // max(1, self.normal.limits.hour // LITTLE)
 
     def _sooner(self, source: str, start: int, now: int) -> bool:
         """Whether an urgent message has its turn sooner in the lane for them."""
