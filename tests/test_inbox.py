@@ -7,6 +7,7 @@ import html
 import json
 import re
 import shlex
+import time
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +15,7 @@ import pytest
 
 from gateway.config import Config, Sender, Source
 from gateway.inbox.examples import examples
-from gateway.inbox.mail import Link, disposition, document, headers, links, size
+from gateway.inbox.mail import Link, disposition, document, headers, links, silent, size
 from tests.conftest import CONFIG, KEYS, Running, Start
 from tests.factories import make_attachment, make_message
 from tests.gateway_process import running_gateway
@@ -140,6 +141,51 @@ def test_an_inline_picture_becomes_data_and_nothing_else_does() -> None:
         "<img src=\"data:image/png;base64,MQ==\"><img src='data:image/gif;base64,Mg=='>"
         '<img src="cid:c"><img src="cid:d">'
     )
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<link rel="preconnect" href="https://tell.example">',
+        "<LINK\nrel=dns-prefetch href=//tell.example />",
+        "<link/rel=preconnect/href=//tell.example>",
+        "<link rel='preconnect' href='https://tell.example/?a>b'>",
+        '<base href="https://tell.example/">',
+        '<meta http-equiv="refresh" content="0; url=https://tell.example">',
+        '<meta name="viewport" content="x" http-equiv="refresh">',
+        "<meta a\"b='c\"d>' http-equiv=refresh content='0; url=//tell.example'>",
+        '<iframe srcdoc="&lt;link rel=preconnect href=//tell.example&gt;"></iframe>',
+    ],
+)
+@pytest.mark.parametrize(
+    "around", ["{}", "<!-- --!>{}", "<!-->{}", "<a b'>{}'>", "<style></style x>{}", "<li<link>nk>{}"]
+)
+def test_no_tag_of_a_mail_that_could_call_elsewhere_is_left(tag: str, around: str) -> None:
+    """Wherever it stands: a browser may find one where we would read a comment, a value or a style."""
+    shown = document(make_message(html=f"<p>Before</p>{around.format(tag)}<p>After</p>"))
+
+    assert re.search(r"<(?:link|base|meta|iframe)[\s/>]", shown, re.IGNORECASE) is None
+    assert "<p>Before</p>" in shown
+    assert "<p>After</p>" in shown
+
+
+def test_a_mail_keeps_what_only_says_how_it_looks() -> None:
+    """Its letters, its width on a small screen, its colours at night; and text that speaks of tags."""
+    content = (
+        '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<META name="color-scheme" content="light dark"/><title>T</title></head><p>&lt;link&gt; <linked> links</p>'
+    )
+
+    assert content == document(make_message(html=content))
+
+
+@pytest.mark.parametrize("piece", ["<link ", '<link "', "<meta <", "<link>", "<meta charset=", "<base/", "<iframe '"])
+def test_cleaning_takes_time_in_proportion(piece: str) -> None:
+    """A caller's HTML may be megabytes of the beginning of a tag."""
+    begun = time.process_time()
+    silent(piece * (1_000_000 // len(piece)))
+
+    assert time.process_time() - begun < 3
 
 
 def test_headers_are_unfolded_and_decoded() -> None:

@@ -52,6 +52,17 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()-]")
 _PICTURE = re.compile(r"image/[a-z0-9.+-]+", re.IGNORECASE)
 
 
+# An `iframe` has a whole document in its srcdoc, in which all this could stand once more.
+_CALLS = r"<(?:link|base|meta|iframe)(?=[\s/>])"
+_KEPT = (
+    r"""<meta\s++(?:charset="?[\w-]++"?|name="(?:viewport|color-scheme|supported-color-schemes)"\s++"""
+    r"""content="[^"'<>]*+")\s*+/?>"""
+)
+_CALLING_TAG = re.compile(rf"""{_CALLS}(?:[^"'<>]++|"[^"<>]*+"|'[^'<>]*+')*+>""", re.IGNORECASE)
+_HARMLESS_TAG = re.compile(_KEPT, re.IGNORECASE)
+_CALLING = re.compile(f"(?P<kept>{_KEPT})|{_CALLS}", re.IGNORECASE)
+
+
 class Link(NamedTuple):
     """One link of a mail's HTML: what it says and where it really goes."""
 
@@ -79,14 +90,14 @@ def part(message: Message, view: str) -> dict[str, Any]:
 
 
 def document(message: Message) -> str:
-    """The mail's HTML with its inline pictures put in as data, since a frame without network cannot fetch them."""
+    """The mail's HTML without what calls elsewhere, its inline pictures put in as data: its frame fetches nothing."""
     pictures = {
         file.content_id.strip("<>"): _data_url(file)
         for file in message.attachments
         if file.content_id and _PICTURE.fullmatch(file.content_type)
     }
     if not pictures:
-        return message.html
+        return silent(message.html)
     room = LARGEST_DOCUMENT - len(message.html)
 
     def put_in(found: re.Match[str]) -> str:
@@ -95,7 +106,19 @@ def document(message: Message) -> str:
         room -= len(picture)
         return picture if picture and room >= 0 else found[0]
 
-    return _CID.sub(put_in, message.html)
+    return silent(_CID.sub(put_in, message.html))
+
+
+def silent(content: str) -> str:
+    """HTML without the elements that no Content-Security-Policy keeps from opening a connection.
+
+    `<link rel=preconnect>` tells somebody who reads the mail, when and from where. What a reader of tags takes for a
+    comment or a value, a browser may take for a tag (in `<!-- --!> <link>`, or in `<a b'> <link>'>`). So what looks
+    like a whole tag goes, and whatever is left that could begin one begins an element that does nothing.
+    """
+    kept = _CALLING_TAG.sub(lambda found: found[0] if _HARMLESS_TAG.fullmatch(found[0]) else "", content)
+    # As a link, bgsound may stand in a head and has no end; no browser does anything with it any more.
+    return _CALLING.sub(lambda found: found["kept"] or "<bgsound", kept)
 
 
 def _data_url(file: Attachment) -> str:

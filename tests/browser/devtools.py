@@ -197,10 +197,15 @@ class Browser:
 
     connection: Connection
 
-    async def page(self) -> Page:
-        """Open a tab in a profile that nobody else sees: no cookies, no credentials."""
-        context = (await self.connection.command("Target.createBrowserContext"))["browserContextId"]
-        created = await self.connection.command("Target.createTarget", url="about:blank", browserContextId=context)
+    async def page(self, *, private: bool = True) -> Page:
+        """Open a tab in a profile that nobody else sees: no cookies, no credentials.
+
+        Or in the browser's own profile: only there Chromium connects ahead of time.
+        """
+        made = await self.connection.command("Target.createBrowserContext") if private else {"browserContextId": ""}
+        context = made["browserContextId"]
+        within = {"browserContextId": context} if private else {}
+        created = await self.connection.command("Target.createTarget", url="about:blank", **within)
         target = created["targetId"]
         attached = await self.connection.command("Target.attachToTarget", targetId=target, flatten=True)
         page = Page(self.connection, attached["sessionId"], target, context)

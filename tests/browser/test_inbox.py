@@ -168,6 +168,48 @@ async def test_the_html_of_a_mail_is_shown_and_cannot_run_or_call_home(world: Wo
     assert any("Blocked script execution" in text for text in refusals)
 
 
+CALLING = (
+    '<link rel=preconnect href="{home}/1">',
+    '<!-- --!><link rel="preconnect" href="{home}/2">',
+    "<a b'><link rel=preconnect href='{home}/3'>",
+    """<iframe sandbox srcdoc="&lt;link rel=preconnect href='{home}/4'&gt;"></iframe>""",
+    "<meta http-equiv=refresh content='0; url={home}/5'>",
+)
+"""Each makes a browser open a connection."""
+
+CALLS = f"""<html><head><base href="{{home}}/0"><link rel="dns-prefetch" href="{{home}}/0"></head><body>
+<p id="said">Dear reader</p><p>{"<p>".join(CALLING)}<p>{"<p>".join(CALLING).replace("<link", "<li<link>nk")}
+<svg>{CALLING[0]}</svg><noscript>{CALLING[0]}</noscript><style></style x>{CALLING[0]}"""
+
+
+async def test_a_mail_that_is_shown_opens_no_connection(world: World) -> None:
+    """No link, no base and no redirect is left for the browser, in its frame or out of it; this one would tell."""
+    opened = asyncio.Event()
+
+    def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.set()
+        writer.close()
+
+    page = await world.browser.page(private=False)
+    async with await asyncio.start_server(accepted, "127.0.0.1", 0) as server:
+        home = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await world.send(subject="Dear reader", html=CALLS.format(home=home))
+        await page.goto(f"{world.gateway.url}/")
+        frame = f"/captured/{await open_mail(world, page)}/html"
+        assert await (await page.frame(frame)).text("#said") == "Dear reader"
+        await page.goto(world.gateway.url + frame)
+        assert await page.text("#said") == "Dear reader"
+        quiet = not opened.is_set()
+        for tag in CALLING:
+            # What a browser does ahead of time it does within moments, as it does for a page of anybody else.
+            opened.clear()
+            world.friend.pages["/"] = f"<!doctype html><body>{tag.format(home=home)}"
+            await page.goto(world.friend.url)
+            await asyncio.wait_for(opened.wait(), 10)
+    await world.browser.connection.command("Target.closeTarget", targetId=page.target)
+    assert quiet
+
+
 async def test_the_trap_springs_on_an_ordinary_page(world: World, page: Page) -> None:
     """The hostile mail of the test above is hostile indeed, and this browser would tell."""
     world.friend.pages["/"] = trap(world.stranger.url).replace('http-equiv="refresh"', "")
