@@ -26,7 +26,10 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST = timedelta(days=3650)
+"""Of a duration: what is kept for ever would end before the calendar does."""
+
 _SIZE = re.compile(r"(\d{1,15}) ?([KMG]?B)?", re.IGNORECASE)
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _GROUPS = frozenset({"*/*", *(f"{kind.partition('/')[0]}/*" for kind in TYPES)})
@@ -39,7 +42,10 @@ def _duration(value: Any) -> Any:
     match = _DURATION.fullmatch(str(value).strip())
     if not match:
         raise ValueError("is not a duration; write 30s, 5m, 4h or 7d")
-    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+    amount, unit = match.groups()
+    if len(amount) > 9 or (found := timedelta(seconds=int(amount) * _SECONDS[unit])) > LONGEST:
+        raise ValueError(f"is too long; at most {LONGEST.days}d")
+    return found
 
 
 def _size(value: Any) -> Any:

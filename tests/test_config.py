@@ -203,6 +203,8 @@ extra: 1
         (("[alerts@contoso.com]", "[alerts]"), "sources.alertmanager-prod.routes[1].to[0]", "there are ops"),
         (("  crm:", "  Crm:"), "sources.Crm", "use a-z"),
         (("  crm:", "  queue:"), "sources.queue", "choose another name"),
+        (("wait: 30s", "wait: 3651d"), "sources.alertmanager-prod.routes[1].group.wait", "at most 3650d"),
+        (("wait: 30s", f"wait: {'9' * 5000}d"), "sources.alertmanager-prod.routes[1].group.wait", "at most 3650d"),
         (("wait: 30s", "wait: soon"), "sources.alertmanager-prod.routes[1].group.wait", "write 30s"),
         (("severity: critical", "colour: red"), "sources.alertmanager-prod.routes[0]", "use severity, state"),
         (("    kind: native\n", "    kind: native\n    require_origin: true\n"), "sources.crm.require_origin", "form"),

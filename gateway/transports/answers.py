@@ -28,7 +28,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def _until(text: str, now: datetime) -> float:
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for an offset or a second of twenty digits
         return -1.0
     return (at - now).total_seconds() if at.tzinfo else -1.0
 
