@@ -1,7 +1,7 @@
 """The doors that are queues: a queue message's bytes come in, what they ask for is durable when the call returns.
 
 `notifications` takes the native JSON with two fields more, `source` and `idempotency_key`, or for a larger one
-`{"blob": "container/name"}`. Without a key the queue's own message id tells a redelivery from a second notification.
+`{"blob": "notifications/name"}`. Without a key the queue's message id tells a redelivery from a second notification.
 Nobody waits for an answer here, so a message that cannot be taken becomes a dead letter: a notification of source
 `queue` that has failed, with the reason, and with its text kept as the blob `queue/<id>`.
 """
@@ -48,6 +48,9 @@ MOST_TRIES = 3
 
 WHITE_SPACE = b" \t\r\n\v\f"
 
+CONTAINER = "notifications"
+"""Where the blobs lie that messages name. The app may read every container, and who writes messages may not."""
+
 LARGEST_BLOB = 50 * 1024 * 1024
 """Bytes; what no provider takes in one mail need not be read (a mailbox takes 35 MB unless it was told otherwise)."""
 
@@ -56,8 +59,12 @@ LARGEST_BLOB = 50 * 1024 * 1024
 class Account(Protocol):
     """What a store on a storage account can do beside keeping the ledger."""
 
-    async def blob(self, container: str, name: str) -> bytes | None:
-        """Any blob of the account; None when there is none."""
+    async def blob_size(self, container: str, name: str) -> int | None:
+        """How many bytes a blob has; None when there is none."""
+        ...
+
+    async def blob(self, container: str, name: str, most: int) -> bytes | None:
+        """A blob's first bytes, at most so many; None when there is none."""
         ...
 
     async def put_back(self, queue: str, text: str, delay: timedelta) -> None:
@@ -182,15 +189,19 @@ class Intake:
 
     async def _blob(self, path: object) -> bytes:
         container, _, name = path.partition("/") if isinstance(path, str) else ("", "", "")
-        if not container or not name:
-            raise _invalid("blob", "must be a container and a name, such as notifications/report.json")
+        if container != CONTAINER or not _is_blob(name):
+            raise _invalid("blob", f"must be a blob of the container {CONTAINER}, such as {CONTAINER}/report.json")
         if self.account is None:
             raise _invalid("blob", "needs GATEWAY_STORE=azure, the account that the blob lies in")
-        content = await self.account.blob(container, name)
+        # The size is asked first: whoever writes messages may have put anything there. It may also grow in between.
+        size = await self.account.blob_size(container, name)
+        if size is not None and size > LARGEST_BLOB:
+            raise _too_large_blob()
+        content = None if size is None else await self.account.blob(container, name, LARGEST_BLOB + 1)
         if content is None:
             raise Rejected(404, "blob_missing", "There is no such blob; write it before the queue message.")
         if len(content) > LARGEST_BLOB:
-            raise Rejected(413, "too_large", f"The blob is larger than {LARGEST_BLOB} bytes.")
+            raise _too_large_blob()
         return content
 
     def _source(self, fields: dict[str, Any]) -> str:
@@ -240,6 +251,16 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Rejected(400, "malformed", "The message must be one JSON object: {…} with `source`, `to` and `text`.")
     return value
+
+
+def _too_large_blob() -> Rejected:
+    return Rejected(413, "too_large", f"The blob is larger than {LARGEST_BLOB} bytes.")
+
+
+def _is_blob(name: str) -> bool:
+    """Whether it names one blob as it is written: a service may read `..` and a backslash as a way elsewhere."""
+    pieces = name.split("/")
+    return len(name) <= 1024 and name.isprintable() and "\\" not in name and not {"", ".", ".."} & set(pieces)
 
 
 def _invalid(field: str, what: str) -> Rejected:

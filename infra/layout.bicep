@@ -13,8 +13,9 @@ var reportQueue = 'delivery-reports'
 var table = 'gateway'
 
 @export()
-@description('Contents too large for a row, captured mail, and the app\'s package.')
+@description('Contents too large for a row, captured mail, the blobs that queue messages name, and the app\'s package.')
 var containers = {
+  notifications: 'notifications'
   payloads: 'payloads'
   captured: 'captured'
   package: 'app-package'

@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.ledger import Entry
 from gateway.message import Status
-from gateway.queues import Intake, identity, readable
+from gateway.queues import LARGEST_BLOB, Intake, identity, readable
 from tests.conftest import KEYS, Running
 
 MAIL = {"source": "app", "to": "ops@example.com", "subject": "Backup failed", "text": "It is 02:14."}
@@ -26,9 +26,15 @@ class Blobs:
 
     blobs: Mapping[str, bytes] = field(default_factory=dict)
 
-    async def blob(self, container: str, name: str) -> bytes | None:
+    async def blob_size(self, container: str, name: str) -> int | None:
+        """Of one of them."""
+        found = self.blobs.get(f"{container}/{name}")
+        return None if found is None else len(found)
+
+    async def blob(self, container: str, name: str, most: int) -> bytes | None:
         """One of them."""
-        return self.blobs.get(f"{container}/{name}")
+        found = self.blobs.get(f"{container}/{name}")
+        return None if found is None else found[:most]
 
     async def put_back(self, queue: str, text: str, delay: timedelta) -> None:
         """Not asked."""
@@ -117,12 +123,40 @@ async def test_a_key_used_for_something_else_is_a_dead_letter(intake: Intake) ->
 async def test_a_large_notification_lies_in_a_blob(gateway: Running, intake: Intake) -> None:
     """64 KiB is a queue message's limit."""
     content = body(text="x" * 200_000, source="other")
-    from_blob = replace(intake, account=Blobs({"reports/2026/a.json": content}))
+    from_blob = replace(intake, account=Blobs({"notifications/2026/a.json": content}))
 
-    await from_blob.take(b'{"blob": "reports/2026/a.json"}', "m1")
+    await from_blob.take(b'{"blob": "notifications/2026/a.json"}', "m1")
 
     (mail,) = await gateway.mails()
     assert 200_000 == mail["text"].count("x")
+
+
+@dataclass
+class Growing(Blobs):
+    """A blob of this size, which has more bytes by the time it is read; `read` tells how many were asked for."""
+
+    size: int = 0
+    read: list[int] = field(default_factory=list)
+
+    async def blob_size(self, container: str, name: str) -> int | None:
+        """What it says."""
+        return self.size
+
+    async def blob(self, container: str, name: str, most: int) -> bytes | None:
+        """As much as was asked for."""
+        self.read.append(most)
+        return b" " * most
+
+
+@pytest.mark.parametrize(("size", "read"), [(LARGEST_BLOB + 1, []), (10**15, []), (5, [LARGEST_BLOB + 1])])
+async def test_a_blob_is_read_no_further_than_it_may_be_large(intake: Intake, size: int, read: list[int]) -> None:
+    """Its size is asked first, and a limit goes with the read."""
+    account = Growing(size=size)
+
+    await replace(intake, account=account).take(b'{"blob": "notifications/large"}', "m1")
+
+    ((_, reason, _),) = await letters(intake)
+    assert ("too_large", read) == (reason, account.read)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +172,23 @@ async def test_a_large_notification_lies_in_a_blob(gateway: Running, intake: Int
         (body(to="boss@elsewhere.example"), "recipient_not_allowed", "sources.app.allow"),
         (body(to="nobody"), "invalid", "to"),
         (body(priority="now"), "invalid", "priority"),
-        (b'{"blob": "a/b"}', "blob_missing", "no such blob"),
-        (b'{"blob": "a"}', "invalid", "a container and a name"),
-        (b'{"blob": 7}', "invalid", "a container and a name"),
+        (b'{"blob": "notifications/b"}', "blob_missing", "no such blob"),
+        *(
+            (json.dumps({"blob": path}).encode(), "invalid", "of the container notifications")
+            for path in (
+                *(
+                    "payloads/x",
+                    "azure-webjobs-secrets/host.json",
+                    "Notifications/x",
+                    "notifications",
+                    "notifications/",
+                    7,
+                ),
+                *("payloads?restype=container&comp=list&x=/y", "notifications?restype=container&comp=list&x=/y", ["a"]),
+                *("notifications/../payloads/x", "notifications/./x", "notifications//x", "notifications/a\\..\\x"),
+                *("notifications/a\nb", "/notifications/x", "$root/x", "notifications/" + "x" * 1025),
+            )
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

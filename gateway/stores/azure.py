@@ -196,9 +196,13 @@ class AzureStore:
 
     # -------------------------------------------------------------------------------- the account beside the ledger
 
-    async def blob(self, container: str, name: str) -> bytes | None:
-        """Any blob of the account."""
-        return await Blobs(self._rest, container).get(name)
+    async def blob_size(self, container: str, name: str) -> int | None:
+        """How many bytes a blob of the account has."""
+        return await Blobs(self._rest, container).size(name)
+
+    async def blob(self, container: str, name: str, most: int) -> bytes | None:
+        """A blob of the account, or its beginning."""
+        return await Blobs(self._rest, container).beginning(name, most)
 
     async def take(self, queue: str, most: int, hidden: timedelta) -> Sequence[Taken]:
         """Some messages of any queue, out of others' sight for a while."""

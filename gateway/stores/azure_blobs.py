@@ -55,6 +55,20 @@ class Blobs:
         answer = await self._rest.send(Request("blob", "GET", self._path(name)))
         return None if answer.status == 404 else _good(answer).body
 
+    async def size(self, name: str) -> int | None:
+        """How many bytes a blob has; None when there is none."""
+        answer = await self._rest.send(Request("blob", "HEAD", self._path(name)))
+        return None if answer.status == 404 else int(_good(answer).headers.get("content-length", 0))
+
+    async def beginning(self, name: str, most: int) -> bytes | None:
+        """A blob's first bytes, at most so many; None when there is none."""
+        answer = await self._rest.send(
+            Request("blob", "GET", self._path(name), headers={"x-ms-range": f"bytes=0-{most - 1}"})
+        )
+        if answer.status == 416:  # an empty one has no first byte
+            return b""
+        return None if answer.status == 404 else _good(answer).body
+
     async def delete(self, name: str) -> None:
         """Remove a blob, if it is there."""
         answer = await self._rest.send(Request("blob", "DELETE", self._path(name)))
@@ -84,7 +98,7 @@ class Blobs:
             _good(answer)
 
     def _path(self, name: str) -> str:
-        return f"/{self._container}/{quote(name, safe='/')}"
+        return f"/{quote(self._container, safe='')}/{quote(name, safe='/')}"
 
 
 def _good(answer: Answer) -> Answer:

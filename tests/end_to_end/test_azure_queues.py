@@ -86,9 +86,9 @@ async def left(local: Local, queue: str) -> int:
 async def test_a_larger_one_lies_in_a_blob(azurite: Azurite, start: Start) -> None:
     """The queue's message only names it."""
     local = await begin(azurite, start)
-    await local.storage.write("reports/2026/03/02.json", json.dumps({**MAIL, "text": "x" * 200_000}).encode())
+    await local.storage.write("notifications/2026/03/02.json", json.dumps({**MAIL, "text": "x" * 200_000}).encode())
 
-    await local.put("notifications", {"blob": "reports/2026/03/02.json"})
+    await local.put("notifications", {"blob": "notifications/2026/03/02.json"})
     (mail,) = await local.gateway.mails()
 
     assert 200_000 == mail["text"].count("x")

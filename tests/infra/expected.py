@@ -6,6 +6,7 @@ import ast
 import re
 from typing import NamedTuple
 
+from gateway.queues import CONTAINER
 from gateway.settings import Settings
 from gateway.stores import azure
 from tests.infra.bicep import ROOT
@@ -67,6 +68,7 @@ def bindings() -> set[Binding]:
 
 TABLES = {azure.TABLE}
 CONTAINERS = {azure.PAYLOADS, azure.CAPTURED}
+INTAKE = CONTAINER
 PACKAGE = "app-package"
 
 ROLES = {

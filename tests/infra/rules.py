@@ -189,7 +189,7 @@ def storage_has_what_the_code_uses(deployment: Deployment) -> Iterator[str]:
         "tables", expected.TABLES, {last(table) for table in deployment.of(f"{under}tableServices/tables")}
     )
     containers = {last(container) for container in deployment.of(f"{under}blobServices/containers")}
-    yield from differs("containers", expected.CONTAINERS | {expected.PACKAGE}, containers)
+    yield from differs("containers", expected.CONTAINERS | {expected.INTAKE, expected.PACKAGE}, containers)
 
 
 @rule

@@ -17,6 +17,7 @@ from gateway.ledger import Amendment, Store
 from gateway.message import Status
 from gateway.stores import azure_rows as rows
 from gateway.stores.azure import AzureStore
+from gateway.stores.azure_blobs import Blobs
 from gateway.stores.azure_messages import MOST_MESSAGES
 from gateway.stores.azure_tables import replace
 from gateway.transports.capture import Capture
@@ -321,3 +322,34 @@ async def test_what_an_earlier_version_left_open_counts_once_it_is_looked_at(sto
     assert {} == (await store.usage()).open
     await claimed(store, message)
     assert {"it": 1} == (await store.usage()).open
+
+
+# -------------------------------------------------------------------------------------- blobs that messages name
+
+
+async def test_a_blob_is_measured_and_read_to_a_limit(store: AzureStore) -> None:
+    """No more than is asked for goes over the wire."""
+    blobs = Blobs(store._rest, "notifications")
+    for name, content in (("a b/ü?#%2e.json", b"0123456789"), ("empty", b"")):
+        await blobs.put(name, content)
+
+    sizes = [await store.blob_size("notifications", name) for name in ("a b/ü?#%2e.json", "empty", "none")]
+    read = [await store.blob("notifications", name, 4) for name in ("a b/ü?#%2e.json", "empty", "none")]
+
+    assert ([10, 0, None], [b"0123", b"", None]) == (sizes, read)
+    assert b"0123456789" == await store.blob("notifications", "a b/ü?#%2e.json", 100)
+
+
+@pytest.mark.parametrize(
+    "container", ["payloads?restype=container&comp=list&x=", "payloads?comp=list", "no/such", "%70ayloads"]
+)
+async def test_a_containers_name_is_no_query(store: AzureStore, container: str) -> None:
+    """Whatever stands in it is a name, which there is none of."""
+    await Blobs(store._rest, "payloads").put("y", b"secret")
+
+    for work in (store.blob_size(container, "y"), store.blob(container, "y", 100)):
+        try:
+            found = await work
+        except StoreUnavailable:  # the service says that no container can have such a name
+            found = None
+        assert found is None

@@ -84,11 +84,12 @@ async def through_http(host: Running, fake: FakeAcs) -> None:
 
 async def through_queues(host: Running, storage: Storage, fake: FakeAcs) -> None:
     """Notifications, letters that nobody can read, doorbells of nobody, and what became of a mail."""
-    await storage.write("canary/canary.json", json.dumps({**MAIL, "source": "mailer"}).encode())
+    await storage.write("notifications/canary.json", json.dumps({**MAIL, "source": "mailer"}).encode())
     notifications: list[Any] = [
         {**MAIL, "source": "mailer", "idempotency_key": "canary-of-the-queue"},
-        {"blob": "canary/canary.json"},
-        {"blob": "canary/missing-canary"},
+        {"blob": "notifications/canary.json"},
+        {"blob": "notifications/missing-canary"},
+        {"blob": "canary/elsewhere"},
         {**MAIL, "source": "canary"},
         {**MAIL, "source": "mailer", "to": "no canary address"},
         {**MAIL, "source": "app"},
@@ -104,7 +105,7 @@ async def through_queues(host: Running, storage: Storage, fake: FakeAcs) -> None
             report = event(recipient=recipient, messageId=operation, status="Bounced")
             await storage.queue("delivery-reports").put(json.dumps([report]))
     await storage.queue("delivery-reports").put("canary report")
-    await dead_letters(host, 9)
+    await dead_letters(host, 11)
 
 
 async def dead_letters(host: Running, count: int) -> None:

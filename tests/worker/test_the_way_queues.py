@@ -150,9 +150,9 @@ async def test_the_same_words_twice_are_two_mails_unless_a_key_says_otherwise(az
 
 
 async def test_a_large_message_comes_as_a_blob(azure: Azure) -> None:
-    """A queue message ends at 64 KiB; the blob may lie in any container."""
-    await azure.storage.write("reports/2026/03/02.json", json.dumps({**MAIL, "text": "x" * 100_000}).encode())
-    await azure.put({"blob": "reports/2026/03/02.json"})
+    """A queue message ends at 64 KiB; the blob lies in a container of its own."""
+    await azure.storage.write("notifications/2026/03/02.json", json.dumps({**MAIL, "text": "x" * 100_000}).encode())
+    await azure.put({"blob": "notifications/2026/03/02.json"})
 
     (mail,) = await azure.one()
 
@@ -167,7 +167,7 @@ BAD: dict[str, tuple[str, str]] = {
     "an unknown source": (json.dumps({**MAIL, "source": "nobody"}), "unknown_source"),
     "no source": (json.dumps({"to": "ops@example.com", "text": "x"}), "invalid"),
     "another kind of source": (json.dumps({**MAIL, "source": "contact"}), "unknown_source"),
-    "a missing blob": (json.dumps({"blob": "reports/none.json"}), "blob_missing"),
+    "a missing blob": (json.dumps({"blob": "notifications/none.json"}), "blob_missing"),
     "a foreign recipient": (json.dumps({**MAIL, "to": "x@evil.test"}), "recipient_not_allowed"),
     "a wrong field": (json.dumps({**MAIL, "subject": 5}), "invalid"),
     "fields of the host's": (json.dumps({**MAIL, "InsertionTime": "yesterday", "id": "x"}), "invalid"),
