@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -19,10 +19,14 @@ from gateway import guard
 from gateway.auth import presented
 from gateway.errors import Full, Rejected, StoreUnavailable
 from gateway.guard import Access
+from gateway.sources.payload import MOST_PAIRS, unquoted
 from gateway.telemetry import ERROR, continued, log
 
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of one request body; larger things go by queue and blob."""
+
+MOST_KEYS = 10
+"""Keys in one query that are tried: each is hashed and compared."""
 
 _SECONDS = re.compile(r"[0-9.]+")
 
@@ -45,13 +49,16 @@ def headers_of(request: Request) -> dict[str, str]:
 
 def query_of(request: Request) -> list[tuple[str, str]]:
     """The query's pairs in order, empty values kept."""
-    raw = request.scope.get("query_string", b"")
-    return parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+    raw: bytes = request.scope.get("query_string", b"")
+    if not raw:
+        return []
+    pieces = (piece.partition(b"=") for piece in raw.split(b"&", MOST_PAIRS) if piece)
+    return [(unquoted(name), unquoted(value)) for name, _, value in pieces]
 
 
 def credentials(request: Request, headers: Mapping[str, str], path_key: str = "") -> list[str]:
     """Every credential of a request; the ones from the URL too, for tools that can only store a URL."""
-    code = [value for name, value in query_of(request) if name == "code"]
+    code = [value for name, value in query_of(request) if name == "code"][:MOST_KEYS]
     return [*presented(headers, code), *([path_key] if path_key else [])]
 
 

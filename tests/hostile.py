@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,21 @@ from gateway.settings import Settings
 from gateway.wiring import Gateway
 from tests.conftest import CONFIG, KEYS, with_hashes
 from tests.hostile_shapes import JSON, Hostile
+
+ADMIN = {"x-api-key": KEYS["admin"]}
+LOOKS = frozenset({"/v1/notifications", "/v1/captured", "/v1/suppressions", "/"})
+HEADS = (
+    ("POST", "/v1/forms/contact"),
+    ("OPTIONS", "/v1/forms/contact"),
+    ("POST", "/v1/webhooks/alertmanager"),
+    ("GET", "/v1/webhooks/alertmanager"),
+    ("POST", "/v1/notifications"),
+    ("GET", "/v1/notifications"),
+    ("GET", "/v1/captured"),
+    ("GET", "/v1/suppressions"),
+    ("GET", "/"),
+    ("GET", "/health/ready"),
+)
 
 PATHS = {"form": "/v1/forms/contact", "webhook": "/v1/webhooks/alertmanager", "native": "/v1/notifications"}
 
@@ -35,6 +50,8 @@ class Doors:
         body = hostile.make(size)
         if door == "inbox":
             return await self._inbox(body)
+        if door == "head":
+            return await self._head(hostile, body.decode())
         begun = time.process_time()
         ended = await self._taken(door, body, hostile.headers)
         return time.process_time() - begun, len(body), ended
@@ -62,14 +79,34 @@ class Doors:
         (mail,) = await self.gateway.store.latest(before="", limit=1)
         ended = []
         for path in ("", "?view=text", "?view=headers", "?view=raw", "/html", "?view=attachments"):
-            status, _ = await self.request("GET", f"/captured/{mail.message.id}{path}", b"", {})
+            status, _ = await self.request("GET", f"/captured/{mail.message.id}{path}", b"", ADMIN)
             ended.append(str(status))
         spent = time.process_time() - begun
         await self.gateway.store.forget_captured()
         return spent, len(body), " ".join(ended)
 
-    async def request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _head(self, hostile: Hostile, text: str) -> tuple[float, int, str]:
+        """The same words to whoever reads a head: each door, and the routes that only look."""
+        query, headers = "", []
+        if hostile.name.startswith("query:"):
+            query = text
+        elif hostile.name.startswith("header:"):
+            headers = [(hostile.headers["name"], text)]
+        else:
+            headers = [(name, value) for name, _, value in (line.partition(":") for line in text.splitlines())]
+        begun = time.process_time()
+        ended = []
+        for method, path in HEADS:
+            key = ADMIN if path in LOOKS and ("x-api-key", text) not in headers else {}
+            status, _ = await self.request(method, f"{path}?{query}", b"a=b", [*key.items(), *headers])
+            ended.append(f"{status}")
+        return time.process_time() - begun, len(text) * len(HEADS), " ".join(ended)
+
+    async def request(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | Sequence[tuple[str, str]]
+    ) -> tuple[int, bytes]:
         """One request to the application."""
+        given = headers.items() if isinstance(headers, Mapping) else headers
         path, _, query = path.partition("?")
         scope: dict[str, Any] = {
             "type": "http",
@@ -83,9 +120,7 @@ class Doors:
             "query_string": query.encode(),
             "server": ("127.0.0.1", 7071),
             "client": ("127.0.0.1", 50000),
-            "headers": [
-                (name.encode(), value.encode()) for name, value in {"host": "127.0.0.1:7071", **headers}.items()
-            ],
+            "headers": [(name.encode(), value.encode()) for name, value in (("host", "127.0.0.1:7071"), *given)],
         }
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
         sent: list[Any] = []

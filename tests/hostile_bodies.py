@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.hostile_fields import ALERT_BODIES, NATIVE_BODIES, REPORT_BODIES
-from tests.hostile_shapes import FORM_BODIES, JSON_BODIES, Hostile
+from tests.hostile_shapes import FORM_BODIES, HEADS, JSON_BODIES, Hostile
 
 DOORS: dict[str, list[Hostile]] = {
     "form": [*JSON_BODIES, *FORM_BODIES],
@@ -14,6 +14,7 @@ DOORS: dict[str, list[Hostile]] = {
     "queue": [*JSON_BODIES, *NATIVE_BODIES],
     "reports": [*JSON_BODIES, *REPORT_BODIES],
     "inbox": NATIVE_BODIES,
+    "head": HEADS,
 }
 """Each door and what is thrown at it."""
 

@@ -115,6 +115,47 @@ JSON_BODIES = [
 ]
 """Whatever reads JSON gets these."""
 
+HEADS = [
+    Hostile("query: keys", run_of("code=a&"), {}),
+    Hostile("query: one key", run_of("a", "code="), {}),
+    Hostile("query: ampersands", run_of("&", "a="), {}),
+    Hostile("query: per cent signs", run_of("%", "subject="), {}),
+    Hostile("query: a subject", run_of("a", "subject="), {}),
+    Hostile("query: an address", run_of("a@", "to="), {}),
+    Hostile("query: a time of digits", run_of("9", "since="), {}),
+    Hostile("query: a time of noughts", run_of("0", "since=2026-01-01T00:00:00."), {}),
+    Hostile("query: a number", run_of("9", "limit="), {}),
+    Hostile("query: a cursor", run_of("9", "cursor="), {}),
+    *(
+        Hostile(f"header: {name} of {what}", run_of(piece, before), {"name": name})
+        for name, what, piece, before in (
+            ("authorization", "base64", "QUJD", "Basic "),
+            ("authorization", "blanks", " ", "Basic "),
+            ("x-api-key", "letters", "a", ""),
+            ("accept", "types", "text/htm,", ""),
+            ("cookie", "pairs", "a=b; ", ""),
+            ("origin", "colons", ":", "https://"),
+            ("origin", "dots", "a.", "https://"),
+            ("origin", "letters", "\xe9", "https://"),
+            ("referer", "brackets", "[", "https://"),
+            ("content-type", "semicolons", "; ", "text/plain"),
+            ("content-type", "charsets", ";charset", "text/plain"),
+            ("content-type", "boundaries", ';boundary="', "multipart/form-data"),
+            ("content-type", "blanks", " ", "multipart/form-data;"),
+            ("idempotency-key", "letters", "a", ""),
+            ("x-forwarded-for", "addresses", "1.1.1.1, ", ""),
+            ("forwarded", "pairs", "for=1;", ""),
+            ("host", "labels", "a.", ""),
+            ("traceparent", "noughts", "0", "00-"),
+            ("access-control-request-headers", "names", "a,", ""),
+        )
+    ),
+    Hostile("headers: one name again and again", run_of("a:b\n"), {}),
+    Hostile("headers: one key again and again", run_of("x-api-key:b\n"), {}),
+    Hostile("headers: one address again and again", run_of("x-forwarded-for:1.1.1.1\n"), {}),
+]
+"""A request's head: what stands in the query, in one header, or in many."""
+
 FORM_BODIES = [
     Hostile("text: a value of many lines", run_of("\nx", "a=b"), TEXT),
     Hostile("text: a value of many empty lines", run_of("\n", "a=b", "\nx"), TEXT),

@@ -194,19 +194,24 @@ def _is_form(text: str, media: str) -> bool:
 def _form(text: str) -> Payload:
     pieces = text.split("&", MOST_PAIRS)
     left_out = pieces.pop().count("&") + 1 if len(pieces) > MOST_PAIRS else 0
-    raw = [piece.partition("=") for piece in pieces if piece]
-    charset = next((value for name, _, value in raw if name == "_charset_"), "")
-    pairs = tuple((_unquoted(name, charset), _unquoted(value, charset)) for name, _, value in raw)
+    given = [piece.encode("utf-8", "replace").partition(b"=") for piece in pieces if piece]
+    charset = next((value.decode("utf-8", "replace") for name, _, value in given if name == b"_charset_"), "")
+    pairs = tuple(
+        (_in_charset(_unescaped(name), charset), _in_charset(_unescaped(value), charset)) for name, _, value in given
+    )
     return _with_json(Payload(Shape.FORM, pairs=pairs, left_out=left_out))
 
 
-def _unquoted(piece: str, charset: str) -> str:
-    raw = piece.replace("+", " ").encode("utf-8", "replace")
-    return _in_charset(_unescaped(raw) if b"%" in raw else raw, charset)
+def unquoted(raw: bytes) -> str:
+    """A name or a value of a query."""
+    return _unescaped(raw).decode("utf-8", "replace")
 
 
 def _unescaped(raw: bytes) -> bytes:
     """Escapes as bytes. urllib's decoder makes an object of each; these are the same escapes with another sign."""
+    raw = raw.replace(b"+", b" ")
+    if b"%" not in raw:
+        return raw
     bare = sum(1 for _ in islice(_BARE_PERCENT.finditer(raw), MOST_BARE + 1))
     if bare > MOST_BARE:  # this was never escaped
         return raw
