@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.gateway_process import GatewayProcess, running_gateway
+from tests.gateway_process import SAMPLE, GatewayProcess, running_gateway
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc tells what a process takes")
 
@@ -27,8 +27,10 @@ POST = b"POST /v1/forms/contact HTTP/1.1\r\nHost: localhost\r\n"
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """The embedded host that waits a second where it would wait ten."""
-    store = tmp_path_factory.mktemp("patience") / "gateway.db"
-    with running_gateway(store=store, program=("-m", "tests.impatient")) as process:
+    folder = tmp_path_factory.mktemp("patience")
+    config = folder / "gateway.yaml"
+    config.write_text(SAMPLE.read_text("utf-8").replace("kind: form\n", "kind: form\n    limit: off\n"), "utf-8")
+    with running_gateway(store=folder / "gateway.db", config=config, program=("-m", "tests.impatient")) as process:
         yield process
 
 
