@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gateway import __version__, openapi, web
 from gateway.auth import Keyring
+from gateway.budget import Budget, default
 from gateway.captured import CapturedMail
 from gateway.client import Clients, networks
 from gateway.clock import wall_clock
@@ -44,6 +45,7 @@ def build(
     line: Line,
     listed: Suppressions | None = None,
     access: Access = KEYED,
+    budget: Budget | None = None,
 ) -> web.Front:
     """The ASGI application; `listed` is the suppression list as this process's deliveries know it, `access` what its
     host knows of who can reach it.
@@ -71,7 +73,7 @@ def build(
     app.add_exception_handler(HTTPException, _no_route)
     openapi.complete(app)
     straight = {"/v1/notifications": doors.native, "/v1/webhooks/": doors.webhook, "/v1/forms/": doors.form}
-    return web.Front(app, straight, access)
+    return web.Front(app, straight, access, budget or Budget(default()))
 
 
 def _add_doors(app: FastAPI, doors: Doors) -> None:

@@ -12,14 +12,17 @@ import os
 import random
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from gateway import retry
 from gateway.address import folded
+from gateway.budget import DELIVERY_SECONDS, MAIL_GROWTH, Budget, Hold, default
 from gateway.clock import wall_clock
-from gateway.errors import ClaimLost, Outcome, Reason, StoreUnavailable, TransportError
-from gateway.ledger import Report, Settlement, Store
+from gateway.errors import ClaimLost, NoRoom, Outcome, Reason, StoreUnavailable, TransportError
+from gateway.ledger import Report, Room, Settlement, Store
 from gateway.message import DEADLINES, NotFound, Receipt, Status, Transport
 from gateway.pacing import Pacer, Permit
 from gateway.suppressions import Suppressions
@@ -31,6 +34,9 @@ LEASES = {name: timedelta(seconds=2 * deadline) for name, deadline in DEADLINES.
 
 LONGEST_PAUSE = 86_400.0
 """Seconds an account with a fallback stays paused at most."""
+
+Aside = Callable[[], AbstractAsyncContextManager[None]]
+"""What is left while one waits."""
 
 STORAGE_PAUSE = timedelta(seconds=5)
 """How long a message waits when the storage failed before anything was sent."""
@@ -53,10 +59,29 @@ class Delivery:
     ways: Mapping[str, Way] = field(default_factory=dict)
     pacer: Pacer | None = None
     suppressions: Suppressions | None = None
+    budget: Budget = field(default_factory=lambda: Budget(default()))
 
-    async def deliver(self, message: str) -> Status | None:
-        """Answer one doorbell; the message's new status, or None when there was nothing to do for us."""
-        claim = await self.store.claim(message, self.owner, self.clock(), LEASES)
+    async def deliver(self, message: str, aside: Aside = nullcontext) -> Status | None:
+        """Answer one doorbell; the message's new status, or None when there was nothing to do for us.
+
+        NoRoom when a large mail's turn did not come in time. `aside` is entered while it waits for that.
+        """
+        hold = self.budget.hold()
+        try:
+            return await self._deliver(message, partial(self._room, hold, aside))
+        finally:
+            hold.release()
+
+    async def _room(self, hold: Hold, aside: Aside, size: int) -> datetime:
+        """The time at which there is room for a mail of this size."""
+        if not hold.try_take(size, MAIL_GROWTH):
+            async with aside():
+                if not await hold.take(size, MAIL_GROWTH, DELIVERY_SECONDS):
+                    raise NoRoom(f"a mail of {size} bytes")
+        return self.clock()
+
+    async def _deliver(self, message: str, room: Room) -> Status | None:
+        claim = await self.store.claim(message, self.owner, self.clock(), LEASES, room)
         if claim is None:
             return None
         leaving = Leaving.of(self.store, claim, self.ways)

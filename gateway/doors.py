@@ -57,7 +57,9 @@ class Doors:
         if notifications[0].envelope and notifications[0].envelope.dry_run:
             rendered = self.line.compose(notifications[0], name)
             return web.answer({"status": "dry_run", "messages": [message_json(message) for message in rendered]})
-        accepted = await self._accept(name, notifications, body, headers)
+        # What is parsed need not be there as it came, too: a large body is only kept as its hash.
+        content, body = _digest(body, headers), b""
+        accepted = await self._accept(name, notifications, content, headers)
         return _accepted(accepted, 202)
 
     async def webhook(self, request: Request) -> Response:
@@ -74,7 +76,8 @@ class Doors:
         if web.lost_body(body, headers):
             raise web.length_required()
         notifications = await aside(len(body), sources.read, source.kind, body, headers, name)
-        return _accepted(await self._accept(name, notifications, body, headers), 200)
+        content, body = _digest(body, headers), b""
+        return _accepted(await self._accept(name, notifications, content, headers), 200)
 
     async def form(self, request: Request) -> Response:
         """A web page's door: 200 JSON for scripts, 303 for a browser that posted a plain form."""
@@ -97,8 +100,9 @@ class Doors:
         if web.lost_body(body, headers):
             raise web.length_required()
         form, notifications = await aside(len(body), _filled_in, body, headers, name, source)
-        content = "" if with_key else await aside(len(body), content_hash, form)
-        accepted = await self._accept(name, notifications, body, headers, content)
+        stranger = "" if with_key else await aside(len(body), content_hash, form)
+        content, body = stranger or _digest(body, headers), b""
+        accepted = await self._accept(name, notifications, content, headers, stranger)
         return self._form_answer(accepted, form, headers, name, source)
 
     def _form_answer(
@@ -196,9 +200,9 @@ class Doors:
         return name, source
 
     async def _accept(
-        self, source: str, notifications: list[Any], body: bytes, headers: dict[str, str], stranger: str = ""
+        self, source: str, notifications: list[Any], content: str, headers: dict[str, str], stranger: str = ""
     ) -> Accepted:
-        """`stranger`: the hash of what somebody without a key sent.
+        """`content`: the hash of the body; `stranger`: the hash of what somebody without a key sent.
 
         It becomes part of the Idempotency-Key, so that nobody can take the key that a page gives its visitors.
         """
@@ -209,9 +213,12 @@ class Doors:
             return await self.line.accept(source, notifications)
         if stranger:
             key = f"{key}\n{stranger}"
-        return await self.line.accept(
-            source, notifications, key=key, digest=stranger or hashlib.sha256(body).hexdigest()
-        )
+        return await self.line.accept(source, notifications, key=key, digest=content)
+
+
+def _digest(body: bytes, headers: Mapping[str, str]) -> str:
+    """What a body is recognised by, where that may be asked."""
+    return hashlib.sha256(body).hexdigest() if "idempotency-key" in headers else ""
 
 
 def _refuse(wait: int, *, later: bool = False) -> None:

@@ -85,6 +85,10 @@ class Full(StoreUnavailable):
         self.code = code
 
 
+class NoRoom(GatewayError):
+    """There was no room in the memory budget in time; nothing was done, and it may be tried again in a moment."""
+
+
 class ClaimLost(GatewayError):
     """The claim on a message has gone to another worker; whatever was about to be done must not be done."""
 

@@ -10,20 +10,25 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from socket import socket
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import uvicorn
 
 from gateway import captured, wiring
+from gateway.budget import return_freed_memory
 from gateway.capacity import EVERY
+from gateway.clock import wall_clock
 from gateway.connections import Connections, Patience, possible
+from gateway.errors import NoRoom
 from gateway.guard import KEYED, Access
 from gateway.ledger import Due
 from gateway.listener import Listener, Queues
 from gateway.protocol import limited
 from gateway.settings import Settings
-from gateway.telemetry import ERROR, log
+from gateway.telemetry import ERROR, WARNING, log
 from gateway.triggers import Desk
 from gateway.wiring import Gateway
 
@@ -32,6 +37,11 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 64
 """Deliveries under way at once; each is mostly waiting for a provider."""
+
+MOST_WAITING = 256
+"""Large mails that wait for room in memory; further ones are rung for again."""
+
+NO_ROOM_PAUSE = timedelta(seconds=5)
 
 SWEEP_SECONDS = 2.0
 """How soon a doorbell lost in a crash is rung again."""
@@ -60,28 +70,51 @@ class Deliveries:
 
     gateway: Gateway
     running: set[asyncio.Task[None]] = field(default_factory=set)
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
+    waiting: set[str] = field(default_factory=set)
+    """Large mails that wait for room in memory. They take no place, and another doorbell for one says nothing new."""
 
     async def run(self) -> None:
         """Answer doorbells until cancelled."""
         bell = cast("Bell", self.gateway.store)
-        places = asyncio.Semaphore(CONCURRENCY)
         while True:
-            await places.acquire()
+            await self.places.acquire()
             try:
                 due = await bell.doorbell()
             except BaseException:
-                places.release()
+                self.places.release()
                 raise
-            task = asyncio.create_task(self._one(due.id))
+            if due.id in self.waiting:
+                self.places.release()
+                continue
+            task = asyncio.create_task(self._one(due))
             self.running.add(task)
             task.add_done_callback(self.running.discard)
-            task.add_done_callback(lambda _: places.release())
+            task.add_done_callback(lambda _: self.places.release())
 
-    async def _one(self, message: str) -> None:
+    async def _one(self, due: Due) -> None:
+        message = due.id
         try:
-            await self.gateway.delivery.deliver(message)
+            await self.gateway.delivery.deliver(message, partial(self._aside, message))
+        except NoRoom:
+            log("no_room", WARNING, notification=message.rpartition("-")[0], message=message)
+            now = wall_clock()
+            await self.gateway.store.ring(message, due.priority, now + NO_ROOM_PAUSE, now)
         except Exception as error:
             log("delivery_failed", ERROR, notification=message.rpartition("-")[0], message=message, error=error)
+
+    @contextlib.asynccontextmanager
+    async def _aside(self, message: str) -> AsyncIterator[None]:
+        """Somebody else has the place meanwhile, so that small mails never wait for large ones."""
+        if len(self.waiting) >= MOST_WAITING:
+            raise NoRoom(message)
+        self.waiting.add(message)
+        self.places.release()
+        try:
+            yield
+        finally:
+            self.waiting.discard(message)
+            await self.places.acquire()
 
     async def finish(self) -> None:
         """Wait for what is under way; whatever is still not done keeps its claim, and the ledger covers it."""
@@ -177,6 +210,7 @@ async def serve(
     gateway = await wiring.build(settings, environ, access)
     app = gateway.app
     gateway.line.renderer.warm()
+    return_freed_memory()
     # What is here now stays for good: collections need not look at it again and again.
     gc.collect()
     gc.freeze()

@@ -6,7 +6,7 @@ is the truth; a doorbell only says "look".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -44,6 +44,10 @@ class MessageState(Model):
     reason: str = ""
     attempts: int = 0
     recipients: tuple[RecipientState, ...] = ()
+
+
+Room = Callable[[int], Awaitable[datetime]]
+"""Waits until there is room for so many bytes, and says what time it is then; raises when there is none in time."""
 
 
 class Entry(Model):
@@ -194,10 +198,13 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
+    async def claim(
+        self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta], room: Room | None = None
+    ) -> Claim | None:
         """Take an open message whose due time has come; None when it is final, not due, or somebody else's.
 
-        The claim lasts as long as `leases` says for the message's transport.
+        The claim lasts as long as `leases` says for the message's transport. `room` is asked before a large content is
+        loaded and before the claim begins, so that none of its time goes by while it waits.
         """
         ...
 

@@ -13,10 +13,11 @@ import binascii
 import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gateway.budget import BODY_GROWTH, QUEUE_SECONDS, Budget, Hold, default
 from gateway.clock import wall_clock
 from gateway.config import Config
 from gateway.errors import Rejected, StoreUnavailable
@@ -106,6 +107,7 @@ class Intake:
     store: Store
     line: Callable[[], Line]
     account: Account | None
+    budget: Budget = field(default_factory=lambda: Budget(default()))
     clock: Callable[[], datetime] = wall_clock
 
     async def take(self, body: bytes, message: str) -> None:
@@ -162,9 +164,16 @@ class Intake:
             log("dead_letter", ERROR, notification=id, source=SOURCE, reason=refusal.code)
 
     async def _accept(self, text: str, message: str) -> None:
+        hold = self.budget.hold()
+        try:
+            await self._accept_held(text, message, hold)
+        finally:
+            hold.release()
+
+    async def _accept_held(self, text: str, message: str, hold: Hold) -> None:
         from gateway import sources
 
-        raw, fields = await self._content(text)
+        raw, fields = await self._content(text, hold)
         source = self._source(fields)
         kind = {"content-type": "application/json"}
         notifications = await aside(len(raw), sources.read, "native", raw, kind, source)
@@ -178,16 +187,16 @@ class Intake:
         id = None if key else identity(digest, message)
         await self.line().accept(source, notifications, key=key, digest=digest, id=id)
 
-    async def _content(self, text: str) -> tuple[bytes, dict[str, Any]]:
+    async def _content(self, text: str, hold: Hold) -> tuple[bytes, dict[str, Any]]:
         """The JSON as bytes and as fields; of the blob, if the message only names one."""
         fields = await aside(len(text), _object, text)
         if fields.keys() == {"blob"}:
-            blob = await self._blob(fields["blob"])
+            blob = await self._blob(fields["blob"], hold)
             text = await aside(len(blob), readable, blob)
             fields = await aside(len(text), _object, text)
         return text.encode(), fields
 
-    async def _blob(self, path: object) -> bytes:
+    async def _blob(self, path: object, hold: Hold) -> bytes:
         container, _, name = path.partition("/") if isinstance(path, str) else ("", "", "")
         if container != CONTAINER or not _is_blob(name):
             raise _invalid("blob", f"must be a blob of the container {CONTAINER}, such as {CONTAINER}/report.json")
@@ -197,6 +206,8 @@ class Intake:
         size = await self.account.blob_size(container, name)
         if size is not None and size > LARGEST_BLOB:
             raise _too_large_blob()
+        if size and not await hold.take(size, BODY_GROWTH, QUEUE_SECONDS):
+            raise StoreUnavailable("there is no room in memory for a blob of this size")
         content = None if size is None else await self.account.blob(container, name, LARGEST_BLOB + 1)
         if content is None:
             raise Rejected(404, "blob_missing", "There is no such blob; write it before the queue message.")

@@ -6,11 +6,15 @@ Written by hand and not with pydantic-settings: that import alone costs a cold s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from gateway.budget import MIB, default
 from gateway.errors import ConfigurationError, Problem
+
+_SIZE = re.compile(r"1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}")
 
 
 class Environment(StrEnum):
@@ -48,6 +52,9 @@ class Settings:
         "AZURE_CLIENT_CERTIFICATE_PATH", "azure-identity: the application's certificate"
     )
     authority_host: str = _variable("AZURE_AUTHORITY_HOST", "azure-identity: login host of a national cloud")
+    memory_budget: str = _variable(
+        "GATEWAY_MEMORY_BUDGET", "MiB that large bodies and mails under way may take together"
+    )
     storage: str = _variable("AzureWebJobsStorage", "the storage account by connection string", secret=True)
     storage_account: str = _variable("AzureWebJobsStorage__accountName", "the storage account by identity")
     storage_table_uri: str = _variable(
@@ -87,7 +94,16 @@ class Settings:
             found.append(Problem("environment", 0, "GATEWAY_ENVIRONMENT", f"must be one of {', '.join(Environment)}"))
         if self.store != "azure" and not self.store.startswith("sqlite:"):
             found.append(Problem("environment", 0, "GATEWAY_STORE", "must be sqlite:PATH or azure"))
+        if self.memory_budget and not _SIZE.fullmatch(self.memory_budget):
+            found.append(
+                Problem("environment", 0, "GATEWAY_MEMORY_BUDGET", "must be a whole number of MiB from 16 to 99999")
+            )
         return found
+
+    @property
+    def budget(self) -> int:
+        """Bytes that large bodies and mails may take together; by the memory there is, unless it is said."""
+        return int(self.memory_budget) * MIB if self.memory_budget else default()
 
     @property
     def production(self) -> bool:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from gateway import telemetry, wiring
 from gateway.clock import wall_clock
-from gateway.errors import ConfigurationError, Rejected, StoreUnavailable
+from gateway.errors import ConfigurationError, NoRoom, Rejected, StoreUnavailable
 from gateway.ledger import Report
 from gateway.message import OPEN, Priority, Status
 from gateway.queues import Account, Intake, readable
@@ -29,6 +30,9 @@ PAUSE = timedelta(minutes=1)
 """Before a doorbell that crashed five times is rung again."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+NO_ROOM_PAUSE = timedelta(seconds=15)
+"""Before a large mail that found no room in memory is rung again."""
 
 LATER = timedelta(minutes=10)
 """Before a poison message is looked at again: storage may be back by then, and the configuration mended."""
@@ -93,8 +97,8 @@ class Desk:
         """A message for the first time, or again after a crash."""
         work: dict[str, Callable[[bytes, str], Awaitable[None]]] = {
             "notifications": self.intake.take,
-            "outbox": self._ring,
-            "outbox-high": self._ring,
+            "outbox": partial(self._ring, Priority.NORMAL),
+            "outbox-high": partial(self._ring, Priority.HIGH),
             "delivery-reports": self._report,
         }
         await work[queue](body, message)
@@ -119,14 +123,20 @@ class Desk:
     def intake(self) -> Intake:
         """What takes notifications."""
         gateway = self.gateway
-        return Intake(gateway.config, gateway.store, lambda: gateway.line, self._account)
+        return Intake(gateway.config, gateway.store, lambda: gateway.line, self._account, gateway.budget)
 
     @property
     def _account(self) -> Account | None:
         return self.gateway.store if isinstance(self.gateway.store, Account) else None
 
-    async def _ring(self, body: bytes, _: str) -> None:
-        await self.gateway.delivery.deliver(readable(body))
+    async def _ring(self, priority: Priority, body: bytes, _: str) -> None:
+        message = readable(body)
+        try:
+            await self.gateway.delivery.deliver(message)
+        except NoRoom:
+            log("no_room", WARNING, notification=message.rpartition("-")[0], message=message)
+            now = wall_clock()
+            await self.gateway.store.ring(message, priority, now + NO_ROOM_PAUSE, now)
 
     async def _ring_again(self, message: str, priority: Priority) -> None:
         """The ledger knows whether there is anything left to do."""

@@ -8,6 +8,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
+from io import BytesIO
+from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import guard
 from gateway.auth import presented
+from gateway.budget import BODY_GROWTH, REQUEST_SECONDS, SMALL, Budget, Hold
 from gateway.errors import Full, Rejected, StoreUnavailable
 from gateway.guard import Access
 from gateway.sources.payload import MOST_PAIRS, unquoted
@@ -29,6 +32,13 @@ MOST_KEYS = 10
 """Keys in one query that are tried: each is hashed and compared."""
 
 _SECONDS = re.compile(r"[0-9.]+")
+
+HOLD = "gateway.hold"
+"""Where a request's scope has its part of the memory budget."""
+
+CONTESTED_SECONDS = 5.0
+CONTESTED_RATE = 64 * 1024
+"""Bytes a second, after the seconds above, at which a large body must come while others wait for its room."""
 
 NO_REFERRER = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
@@ -98,21 +108,61 @@ def query_body(request: Request) -> bytes:
 
 
 async def body_of(request: Request, headers: Mapping[str, str]) -> bytes:
-    """The body, never more than BODY_LIMIT: 413 as soon as that is certain."""
+    """The body, never more than BODY_LIMIT: 413 as soon as that is certain, 503 where there is no room for it in time.
+
+    The room is the request's until it is answered.
+    """
+    hold: Hold = request.scope[HOLD]
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > BODY_LIMIT:
+    room = int(length) if length.isdigit() else SMALL if "transfer-encoding" in headers else 0
+    if room > BODY_LIMIT:
         raise too_large()
-    chunks = []
+    await _room(hold, room)
+    began = monotonic()
+    body = b""
+    buffer: BytesIO | None = None
     size = 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
             if size > BODY_LIMIT:
                 raise too_large()
-            chunks.append(chunk)
+            if size > room:
+                room = BODY_LIMIT
+                await _room(hold, room)
+            if hold.contested and size < CONTESTED_RATE * (monotonic() - began - CONTESTED_SECONDS):
+                raise _in_the_way()
+            if not body:
+                body = chunk
+            elif chunk:
+                # Not a list to be joined, which would have everything twice.
+                buffer = buffer or _begun(body)
+                buffer.write(chunk)
     except ClientDisconnect:
         raise Rejected(400, "incomplete", "The connection ended before the whole body was here.") from None
-    return b"".join(chunks)
+    hold.keep(size, BODY_GROWTH)
+    return buffer.getvalue() if buffer else body
+
+
+def _begun(body: bytes) -> BytesIO:
+    buffer = BytesIO()
+    buffer.write(body)
+    return buffer
+
+
+async def _room(hold: Hold, size: int) -> None:
+    if size and not await hold.take(size, BODY_GROWTH, REQUEST_SECONDS):
+        raise Rejected(
+            503,
+            "busy",
+            "There is no room for a body of this size at this moment. Nothing was accepted; send it again in a moment.",
+            headers={"Retry-After": "5"},
+        )
+
+
+def _in_the_way() -> Rejected:
+    detail = "The body came slowly while others waited for the room that it took; nothing was accepted."
+    return Rejected(408, "too_slow", detail, headers={"Connection": "close"})
 
 
 def too_large() -> Rejected:
@@ -235,11 +285,12 @@ class Front:
     of its time (`make bench`). Whatever escapes becomes a problem+json answer, never an empty 500.
     """
 
-    def __init__(self, app: ASGIApp, doors: Mapping[str, Endpoint], access: Access) -> None:
+    def __init__(self, app: ASGIApp, doors: Mapping[str, Endpoint], access: Access, budget: Budget) -> None:
         """`doors` by path; one that ends with a slash takes the source's name behind it."""
         self.app = app
         self._doors = doors
         self._access = access
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -252,6 +303,7 @@ class Front:
                 message["headers"] = guard.answered(scope["path"], message.get("headers", ()))
             await send(message)
 
+        hold = scope[HOLD] = self._budget.hold()
         try:
             continued(scope.get("headers", ()))
             if scope["type"] == "http":
@@ -262,6 +314,8 @@ class Front:
                 raise
             if not started:  # FastAPI raises once more what its handlers have answered and logged
                 await problem(as_rejection(error))(scope, receive, watched)
+        finally:
+            hold.release()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, name = self._door(scope) if scope["type"] == "http" and scope["method"] == "POST" else (None, "")

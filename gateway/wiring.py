@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import configfile, guard, sources, telemetry
+from gateway.budget import Budget
 from gateway.capacity import Capacity
 from gateway.config import UNCHECKED, Config, Sender
 from gateway.errors import ConfigurationError, Problem
@@ -49,6 +50,11 @@ class Gateway:
     capacity: Capacity
     access: Access = KEYED
 
+    @cached_property
+    def budget(self) -> Budget:
+        """What memory large bodies and mails may take together."""
+        return Budget(self.settings.budget)
+
     @property
     def upkeep(self) -> Upkeep:
         """What has to be done now and then."""
@@ -69,7 +75,7 @@ class Gateway:
         """The ASGI application."""
         from gateway import api
 
-        return api.build(self.settings, self.config, self.store, self.line, self.suppressions, self.access)
+        return api.build(self.settings, self.config, self.store, self.line, self.suppressions, self.access, self.budget)
 
     async def close(self) -> None:
         """Let go of everything, transports first."""
@@ -131,6 +137,7 @@ def _delivery(gateway: Gateway) -> Delivery:
         ways=ways(config, production=settings.production, endpoint=acs),
         pacer=Pacer(store),
         suppressions=gateway.suppressions,
+        budget=gateway.budget,
     )
 
 

@@ -25,6 +25,8 @@ param vaultSettings { *: string }
 
 // A body of 10 MiB costs the host about 120 MB for as long as it is under way: docs/functions-host.md has the sums.
 var requestsThatFit = { '512': 2, '2048': 8, '4096': 16 }
+// An eighth of the memory, and no more than the gateway's own default.
+var budgets = { '512': '64', '2048': '256', '4096': '256' }
 var requestsAtOnce = min(httpConcurrency, requestsThatFit[string(instanceMemoryMB)])
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = { name: identityName }
@@ -98,6 +100,7 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
       AzureWebJobsStorage__clientId: identity.properties.clientId
       // 12 MiB, a little above the gateway's own 10 MiB. The host's own limit is 100 MiB, and it reads all of them.
       FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(12 * 1024 * 1024)
+      GATEWAY_MEMORY_BUDGET: budgets[string(instanceMemoryMB)]
       GRAPH_ENDPOINT: cloud(environment().name).graph
     }
   }

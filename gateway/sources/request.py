@@ -32,6 +32,7 @@ _RESERVED = (
 LONGEST_DELAY = timedelta(days=366)
 """How far ahead `send_at` may be: what waits is kept, and so is its content."""
 _WHITE_SPACE = b" \t\r\n\v\f"
+_BLANK = re.compile(r"[ \t\r\n\v\f]")
 
 
 def _listed(value: Any) -> Any:
@@ -65,8 +66,10 @@ def _bytes(value: Any) -> Any:
     import binascii
 
     try:
-        return binascii.a2b_base64(value.encode("ascii").translate(None, _WHITE_SPACE), strict_mode=True)
-    except (AttributeError, ValueError):  # the first for what is no string
+        # A file of 10 MB without line breaks is read without a copy.
+        text = value.encode("ascii").translate(None, _WHITE_SPACE) if _BLANK.search(value) else value
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (AttributeError, TypeError, ValueError):  # the first two for what is no string
         raise ValueError(_NOT_BASE64) from None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from gateway.errors import StoreUnavailable
-from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Usage, Value
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Room, Settlement, Usage, Value
 from gateway.message import OPEN, Message, Priority, Status
 from gateway.settings import Settings
 from gateway.stores import azure_list
@@ -81,9 +81,11 @@ class AzureStore:
         except StoreUnavailable as error:
             log("doorbell_lost", WARNING, notification=message.notification, message=message.id, reason=str(error))
 
-    async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
+    async def claim(
+        self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta], room: Room | None = None
+    ) -> Claim | None:
         """Take a message that is due."""
-        return await self._messages.claim(message, owner, now, leases)
+        return await self._messages.claim(message, owner, now, leases, room)
 
     async def record(self, claim: Claim, facts: dict[str, str]) -> Claim | None:
         """Add facts to what the claim knows."""

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.errors import Rejected, StoreUnavailable
-from gateway.ledger import Amendment, Claim, Due, Entry, Report, Settlement
+from gateway.ledger import Amendment, Claim, Due, Entry, Report, Room, Settlement
 from gateway.message import Message, Priority, Status
 from gateway.recipients import concerns
 from gateway.stores import azure_rows as rows
@@ -37,6 +37,9 @@ Captured ones have no operation id's row, so that there may be half as many agai
 
 MOST_COUNTED = 50_000
 """Open messages of one partition that are counted; there are sixteen, and no bound is so high."""
+
+UNKNOWN = 14 * 1024 * 1024
+"""Bytes of a content whose row was written before rows said it: that of the largest body, in base64."""
 
 _TRIES = 5
 _OPERATION = re.compile(r"[0-9a-f-]{1,64}")
@@ -59,15 +62,16 @@ class Messages:
         changes = list(steps.addition(entry, messages, contents, rows.stamp(due), write))
         if len(changes) > MOST_CHANGES:
             raise StoreUnavailable(f"{len(messages)} messages are too many for one transaction ({MOST_MESSAGES})")
-        blobs = {content.blob: content.body for content in contents if content.blob}
-        await asyncio.gather(*(self.payloads.put(name, body) for name, body in blobs.items()))
+        large = [content for content in contents if content.blob]
+        for content in large:
+            await self.payloads.put(content.blob, content.whole())
         where = rows.partition(entry.id)
         try:
             await self.table.change(where, changes)
         except Conflict:
             existing = await self._existing(entry, write)
             if existing:
-                await asyncio.gather(*(self.payloads.delete(name) for name in blobs))
+                await asyncio.gather(*(self.payloads.delete(content.blob) for content in large))
             return existing
         return None
 
@@ -105,7 +109,9 @@ class Messages:
                 break
         return list(ids)
 
-    async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
+    async def claim(
+        self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta], room: Room | None
+    ) -> Claim | None:
         """Take a message that is due; a report that comes between is no reason to give up."""
         where = rows.place(message)
         found = where and await self.table.get(where.partition, where.row)
@@ -114,6 +120,9 @@ class Messages:
             if not where or not found or not rows.is_open(found[0]["status"]) or found[0]["due"] > rows.stamp(now):
                 return None
             row, etag = found
+            if room and row.get("blob"):
+                now = await room(row.get("size") or UNKNOWN)
+                room = None
             content = Message.model_validate_json(await self._content(row))
             until = now + leases[content.transport]
             columns = steps.claimed(row, owner, now, until, write)

@@ -55,10 +55,20 @@ def number(row: rows.Row) -> int:
 
 
 class Content(NamedTuple):
-    """A message's bytes, and the name of their blob when they are too large for the row."""
+    """A message's bytes, unless they are only made when they are written; the name of their blob, unless in the row."""
 
+    message: Message
+    size: int
     body: bytes
     blob: str
+
+    def whole(self) -> bytes:
+        """All of it; of several large messages one after the other, since each may have the same files."""
+        return self.body or joined(self.message.pieces())
+
+    def columns(self) -> rows.Row:
+        """Where the row has it. A blob's size tells a worker what room it needs, before it loads it."""
+        return {"blob": self.blob, "size": self.size} if self.blob else rows.chunks("c", self.body)
 
 
 def contents(messages: Sequence[Message], write: str) -> list[Content]:
@@ -66,10 +76,12 @@ def contents(messages: Sequence[Message], write: str) -> list[Content]:
     found = []
     together = 0
     for message in messages:
-        body = joined(message.pieces()) if message.large else message.model_dump_json().encode()
-        small = len(body) <= rows.INLINE and together + len(body) <= rows.INLINE_TOGETHER
-        together += len(body) if small else 0
-        found.append(Content(body, "" if small else f"messages/{rows.safe(message.id)}/{write}"))
+        body = b"" if message.large else message.model_dump_json().encode()
+        size = len(body) or sum(map(len, message.pieces()))
+        small = size <= rows.INLINE and together + size <= rows.INLINE_TOGETHER
+        together += size if small else 0
+        content = Content(message, size, body, "" if small else f"messages/{rows.safe(message.id)}/{write}")
+        found.append(content._replace(body=content.whole()) if small else content)
     return found
 
 
@@ -86,7 +98,7 @@ def addition(
             raise ValueError(f"{message.id}: a message's id is its notification's id, a dash and a number")
         columns = shown.message_columns(message, states.pop(message.id, None), rows.list_row(entry))
         statuses[where.number] = Status(columns["status"])
-        columns |= {"write": write, **({"blob": content.blob} if content.blob else rows.chunks("c", content.body))}
+        columns |= {"write": write, **content.columns()}
         columns |= _times(columns["status"], due, rows.stamp(entry.created))
         yield insert(where.row, columns)
         yield from _pointer(columns, where.id, message.priority, message.source, content.blob)

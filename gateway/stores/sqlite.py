@@ -15,9 +15,10 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+from gateway.budget import SMALL
 from gateway.clock import wall_clock
 from gateway.errors import Rejected
-from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Settlement, Usage, Value
+from gateway.ledger import Amendment, Captured, Claim, Due, Entry, Page, Report, Room, Settlement, Usage, Value
 from gateway.message import OPEN, Message, Priority, Status
 from gateway.recipients import loaded, proven
 from gateway.stores import sqlite_later as later
@@ -45,6 +46,8 @@ KEEP = "INSERT INTO captured (message, at, content) VALUES (?, ?, "
 CAPTURED = "SELECT seq, at, content FROM captured WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"
 LATEST = "SELECT seq, at, content FROM captured WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 CAPTURED_ONE = "SELECT seq, at, content FROM captured WHERE message = ? ORDER BY seq LIMIT 1"
+LARGEST = 2**31 - 1
+"""Bytes of a content; SQLite takes no larger one."""
 END = 2**63 - 1
 """Behind every number SQLite gives a row."""
 PUT = """
@@ -111,16 +114,22 @@ class SqliteStore:
                 self._bell.ring(message.id, message.priority, due)
         return None
 
-    async def claim(self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta]) -> Claim | None:
+    async def claim(
+        self, message: str, owner: str, now: datetime, leases: Mapping[str, timedelta], room: Room | None = None
+    ) -> Claim | None:
         """Take a message that is due."""
         key = message_key(message)
         if key is None:
             return None
         lasting = {transport: lease // MICROSECOND for transport, lease in leases.items()}
-        row = await self._writer.do(
-            lambda connection: messages_table.claim(connection, key, owner, micros(now), lasting)
-        )
-        if row is None:
+        most = SMALL if room else LARGEST
+        while True:
+            taking = partial(messages_table.claim, key=key, owner=owner, now=micros(now), leases=lasting, most=most)
+            row = await self._writer.do(taking)
+            if room is None or not isinstance(row, int):
+                break
+            now, most = await room(row), row
+        if row is None or isinstance(row, int):
             return None
         until, body, attempts, unresolved, submitted, reason, facts, operation, claims, reports = row
         found = Message.model_validate_json(body)

@@ -9,6 +9,7 @@ import json
 from sqlite3 import Connection
 from typing import Any
 
+from gateway.budget import SMALL
 from gateway.errors import Reason
 from gateway.ledger import Claim, Settlement
 from gateway.message import Status
@@ -37,7 +38,8 @@ WHERE m.due <= ? ORDER BY m.due LIMIT ?
 """
 
 CLAIMABLE = """
-SELECT m.notification, m.transport, m.status, m.due, b.content, m.attempts, m.unresolved, m.submitted, m.reason,
+SELECT m.notification, m.transport, m.status, m.due, length(b.content), m.body,
+    CASE WHEN length(b.content) <= ? THEN b.content END, m.attempts, m.unresolved, m.submitted, m.reason,
     m.facts, m.operation_id, m.claims, m.reports
 FROM notifications AS n JOIN messages AS m ON m.notification = n.seq JOIN bodies AS b ON b.seq = m.body
 WHERE n.id = ? AND m.number = ? AND m.due <= ?
@@ -77,17 +79,27 @@ def add(connection: Connection, new: Addition) -> list[Row] | None:
     return None
 
 
-def claim(connection: Connection, key: MessageKey, owner: str, now: int, leases: dict[str, int]) -> Row | None:
-    """Take a message; when the claim ends, and the row as it was before, from its content on."""
-    row: Row | None = connection.execute(CLAIMABLE, (*key, now)).fetchone()
+def claim(
+    connection: Connection, key: MessageKey, owner: str, now: int, leases: dict[str, int], most: int
+) -> Row | int | None:
+    """Take a message; when the claim ends, and the row as it was before, from its content on.
+
+    Only the size of a content that is larger than `most`.
+    """
+    row: Row | None = connection.execute(CLAIMABLE, (min(most, SMALL), *key, now)).fetchone()
     if row is None:
         return None
-    notification, transport, status, due, *rest = row
+    notification, transport, status, due, size, body, content, *rest = row
+    if size > most:
+        return int(size)
+    if content is None:
+        with connection.blobopen("bodies", "content", body, readonly=True) as blob:
+            content = blob.read()  # in one copy: a column's value is there twice until the row is done
     until = now + leases[transport]
     # Due and still "sending": the holder's time is over and it never said what became of the message.
     lost = history_line(moment(due), "claim_expired", Reason.CRASHED) if status == Status.SENDING else ""
     connection.execute(CLAIM, (owner, until, now, lost, notification, key.number))
-    return (until, *rest)
+    return (until, content, *rest)
 
 
 def record(connection: Connection, fence: Row, facts: dict[str, str]) -> dict[str, str] | None:

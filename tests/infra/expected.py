@@ -30,6 +30,9 @@ HOST = {
 REQUESTS_THAT_FIT = {512: 2, 2048: 8, 4096: 16}
 """By an instance's memory in MB, with the largest bodies: the table of docs/functions-host.md."""
 
+BUDGETS = {512: "64", 2048: "256", 4096: "256"}
+"""The same table's memory budget."""
+
 MAIL = {"ACS_ENDPOINT", "MAIL_DOMAIN"}
 """Only where there is a mail service; MAIL_DOMAIN is for gateway.yaml, which writes `DoNotReply@${env:MAIL_DOMAIN}`."""
 

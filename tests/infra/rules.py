@@ -160,6 +160,8 @@ def large_bodies_fit_into_an_instance(deployment: Deployment) -> Iterator[str]:
         yield f"bodies: the host takes {limit} bytes, the gateway {BODY_LIMIT}"
     at_once = given.get("AzureFunctionsJobHost__extensions__http__maxConcurrentRequests")
     yield from differs("requests at once", str(requests_at_once(deployment)), at_once)
+    budget = expected.BUDGETS[numbers(deployment).get("instanceMemoryMB", 2048)]
+    yield from differs("memory budget", budget, given.get("GATEWAY_MEMORY_BUDGET"))
 
 
 @rule

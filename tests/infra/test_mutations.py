@@ -65,6 +65,7 @@ MUTATIONS = [
     Mutation("function", "maxConcurrentRequests: string(requestsAtOnce)", "maxConcurrentRequests: '16'"),
     Mutation("function", "min(httpConcurrency, ", "max(httpConcurrency, ", "customer"),
     Mutation("function", "'2048': 8", "'2048': 32"),
+    Mutation("function", "'2048': '256'", "'2048': '2048'"),
     Mutation("function", "version: '3.13'", "version: '3.12'"),
     Mutation("function", "'azd-service-name': 'api'", "'azd-service': 'api'"),
     Mutation(

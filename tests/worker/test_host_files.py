@@ -103,7 +103,11 @@ def test_the_sample_of_the_local_settings_starts_the_gateway() -> None:
     settings = Settings.read(values)
 
     assert settings == Settings(
-        config="gateway.yaml", store="azure", environment=Environment.LOCAL, storage="UseDevelopmentStorage=true"
+        config="gateway.yaml",
+        store="azure",
+        environment=Environment.LOCAL,
+        storage="UseDevelopmentStorage=true",
+        memory_budget="256",
     )
     assert values["FUNCTIONS_WORKER_RUNTIME"] == "python"
     table = documents()["docs/functions-host.md"].table("On your machine, with Functions Core Tools")
