@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__, openapi, web
+from gateway.apidocs import ApiDocs
 from gateway.auth import Keyring
 from gateway.budget import Budget, default
 from gateway.captured import CapturedMail
@@ -56,7 +57,9 @@ def build(
         version=__version__,
         description=openapi.DESCRIPTION,
         telemetry={"tracing": False, "metrics": False, "logs": False},
+        docs_url=None,  # FastAPI's page runs a script of somebody else's server; apidocs/ has one of our own
         redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,  # a redirected POST becomes a GET without a body
     )
     clients = Clients(StoreSecret(store), networks(config.trusted_proxies))
@@ -68,6 +71,7 @@ def build(
         mail = CapturedMail(store, keyring, access)
         mail.add_to(app)
         Inbox(settings, config, mail).add_to(app)
+        ApiDocs(app, mail).add_to(app)
     for expected in (Rejected, StoreUnavailable, Exception):
         app.add_exception_handler(expected, _refused)
     app.add_exception_handler(HTTPException, _no_route)
@@ -221,5 +225,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
         allow = (error.headers or {}).get("Allow", "POST")
         detail = f"{request.method} is not taken here, use {allow}. {_METHOD_REASON}"
         return web.problem(Rejected(405, "method_not_allowed", detail, headers={"Allow": allow}))
-    detail = "There is nothing at this path; /docs lists what there is." if error.status_code == 404 else error.detail
+    detail = (
+        "There is nothing at this path; docs/http.md lists what there is." if error.status_code == 404 else error.detail
+    )
     return web.problem(Rejected(error.status_code, "not_found", detail))

@@ -1,0 +1,11 @@
+"use strict";
+// Shows /openapi.json. Keys that are typed stay on the page, and no other server is asked whether the description is valid.
+
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  persistAuthorization: false,
+  queryConfigEnabled: false,
+  validatorUrl: null,
+});
