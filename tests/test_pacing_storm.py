@@ -202,6 +202,26 @@ async def test_sources_that_flood_share_the_turns_and_the_quota_is_used_as_by_on
     assert sum(storm.values.calls.values()) <= 4 * 10_000
 
 
+async def test_a_message_far_behind_is_looked_at_a_few_times_while_others_go_before_it_for_days() -> None:
+    """A flood of 500, and four sources that send as much as they may all the time: no look is one too many.
+
+    With one turn in five what is left of it at each look is four fifths of what it was: 28 looks for 500 turns.
+    """
+    steady = [
+        Message(Turn.LAST, NOW + MINUTE * number * 4, source)
+        for source in ("a", "b", "c", "d")
+        for number in range(400)
+    ]
+    storm = Storm(normal(500) + steady)
+    await storm.run()
+    assert storm.provider.refused == []
+    assert storm.lasted <= theoretical(2_100) + HOUR
+    assert max(message.looks for message in storm.messages) <= 30
+    assert sum(message.looks for message in storm.messages) <= 5 * 2_100
+    waits = [message.sent - NOW - MINUTE * (index % 400) * 4 for index, message in enumerate(steady) if message.sent]
+    assert max(waits) <= HOUR
+
+
 async def test_a_flood_of_urgent_messages_does_not_starve_anothers() -> None:
     """1,000 alerts of one source, and one of another every ten minutes: none of these waits for an hour's end."""
     few = [Message(Turn.HIGH, NOW + MINUTE * (10 * number + 3), "other") for number in range(40)]
