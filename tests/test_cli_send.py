@@ -25,6 +25,9 @@ def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, input=typed, capture_output=True, text=True, timeout=60, check=False)
 
 
+UPLOAD = '--b\r\nContent-Disposition: form-data; name="cv"; filename="cv.html"\r\n\r\n<html>\r\n--b--\r\n'
+
+
 class TestRender:
     """python -m gateway render."""
 
@@ -66,6 +69,7 @@ class TestRender:
             ("crm", NATIVE, "unknown_source: There is no source of this name in gateway.yaml; it has contact,"),
             ("app", '{"to": "ops@elsewhere.test", "subject": "Hello"}', "to[0] may not be named by this caller"),
             ("app", "{", "malformed: "),
+            ("contact", UPLOAD, "file_refused: cv: the file cv.html is text/html; taken are image/*, application/pdf"),
         ],
     )
     def test_what_the_door_would_refuse_is_refused(self, source: str, typed: str, reason: str) -> None:

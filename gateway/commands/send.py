@@ -12,17 +12,21 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gateway.commands import Commands
 from gateway.errors import ConfigurationError, Problem, Rejected
 from gateway.message import Message
 from gateway.settings import Environment, Settings
+
+if TYPE_CHECKING:
+    from gateway.config import Source
+    from gateway.notification import Notification
 
 TIMEOUT = 30.0
 """Seconds `send` waits for an answer."""
@@ -76,7 +80,7 @@ def _content(file: str) -> bytes:
 
 async def _messages(settings: Settings, options: argparse.Namespace, body: bytes) -> Sequence[Message]:
     """What the whole gateway makes of the payload, on a store that is gone afterwards."""
-    from gateway import sources, wiring
+    from gateway import wiring
 
     with tempfile.TemporaryDirectory() as folder:
         gateway = await wiring.build(replace(settings, store=f"sqlite:{folder}/gateway.db"), os.environ)
@@ -88,10 +92,20 @@ async def _messages(settings: Settings, options: argparse.Namespace, body: bytes
                     404, "unknown_source", f"There is no source of this name in gateway.yaml; it has {known}."
                 )
             headers = {"content-type": options.content_type} if options.content_type else {}
-            found = sources.read(source.kind, body, headers, options.source)
+            found = _notifications(source, body, headers, options.source)
             return [message for one in found for message in gateway.line.compose(one, options.source)]
         finally:
             await gateway.close()
+
+
+def _notifications(source: Source, body: bytes, headers: Mapping[str, str], name: str) -> list[Notification]:
+    """As the source's door reads it: a form has files, of which it may refuse some."""
+    from gateway import sources
+    from gateway.sources.form import notification_of, read_form
+
+    if source.kind == "form":
+        return notification_of(read_form(body, headers), name, source.files)
+    return sources.read(source.kind, body, headers, name)
 
 
 def _as_text(message: Message) -> str:

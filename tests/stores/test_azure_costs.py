@@ -95,6 +95,7 @@ COSTS = {
     "write": 1,
     "read": 1,
     "scan": 16,
+    "usage": 16,
     "queue_length": 1,
 }
 """Calls of each verb."""
@@ -134,6 +135,7 @@ async def test_what_each_verb_costs(proxy: FaultProxy, counted: AzureStore) -> N
         "write": counted.write("key", b"1", None),
         "read": counted.read("key"),
         "scan": counted.scan("key", "", 10),
+        "usage": counted.usage(),
         "queue_length": counted.queue_length("outbox"),
     }
 

@@ -325,15 +325,15 @@ async def _look(case: Case) -> Any:
         (await state(store, message)).status,
         await store.kept(message.id),
         await store.fetch("nobody"),
-        await store.read("nobody"),
+        (await store.read("nobody"), (await store.usage()).open),
     )
 
 
 async def _after_look(case: Case) -> None:
     """Told the truth or nothing."""
     if case.sure:
-        expected = ([case.message.notification], [case.message.id], Status.QUEUED, False, None, None)
-        assert case.said == expected
+        ids = [case.message.notification], [case.message.id]
+        assert case.said == (*ids, Status.QUEUED, False, None, (None, {"contact": 1}))
 
 
 async def _purge(case: Case) -> int:
