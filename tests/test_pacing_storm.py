@@ -228,10 +228,10 @@ async def test_a_flood_of_urgent_messages_does_not_starve_anothers() -> None:
     begin = [message.due for message in few]
     storm = Storm([Message(Turn.HIGH, NOW, "alerts") for _ in range(1_000)] + few)
     await storm.run()
-    waits = sorted(message.sent - due for message, due in zip(few, begin, strict=True) if message.sent)
+    waits = [message.sent - due for message, due in zip(few, begin, strict=True) if message.sent]
     assert len(waits) == 40
-    assert waits[-3] <= 6 * MINUTE
-    assert waits[-1] <= 20 * MINUTE
+    assert max(waits) <= 9 * MINUTE
+    assert max(waits[7:]) <= 2 * MINUTE
     assert storm.provider.refused == []
     assert storm.lasted <= HOUR * 1_040 / 100 + 5 * MINUTE
 

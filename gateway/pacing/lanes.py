@@ -134,7 +134,7 @@ class Lane:
         time = start
         if self.runs:
             last = self.runs[-1].last
-            time = max(time, last + (self.even if self.steady or last > now + NEAR else self.dense))
+            time = max(time, last + self._distance(last - now))
             if len(self.runs) >= MOST_RUNS:
                 time = max(time, last + HOUR + MARGIN)
         while True:
@@ -143,6 +143,14 @@ class Lane:
                 time = self.free(time, window, limit)
             if time == before:
                 return time
+
+    def _distance(self, wait: int) -> int:
+        """From the last slot to the next one, when the last is so far away."""
+        if not self.steady:
+            return self.even if wait > NEAR else self.dense
+        # What went at once when the waiting began is a minute's messages, so that the others are left for the hour.
+        rest = self.limits.hour - self.limits.minute
+        return self.even if wait > HOUR or rest <= 0 else max(self.even, -((HOUR + MARGIN) // -rest))
 
     def room(self, now: int, most: int, share: int = 1) -> int:
         """How many may go now, at most `most`, when nobody waits; `share` 2: of the half of each window."""
