@@ -3,7 +3,8 @@
 The way of one notification, as the modules stand:
 
     api.py          a request comes in; guard.py asks from which web site, auth.py who sends it, throttle.py how often
-                    (client.py: from where); queues.py takes what comes by queue
+                    (client.py: from where); security_events.py writes down who was kept out; queues.py takes what
+                    comes by queue
     sources/        its payload becomes a Notification            (SOCKET 1: one module per kind);
                     filetypes.py says what a visitor's file is
     pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,

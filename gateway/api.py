@@ -31,6 +31,7 @@ from gateway.message import Status
 from gateway.openapi import operators as documented
 from gateway.operators import Operators
 from gateway.pipeline import Line
+from gateway.security_events import SecurityEvents
 from gateway.settings import Settings
 from gateway.shown import entry_json, suppression_json
 from gateway.store_secret import StoreSecret
@@ -62,22 +63,28 @@ def build(
         openapi_url=None,
         redirect_slashes=False,  # a redirected POST becomes a GET without a body
     )
-    clients = Clients(StoreSecret(store), networks(config.trusted_proxies))
-    doors = Doors(config, line, keyring, clients, Throttle(store))
+    events = SecurityEvents(Clients(StoreSecret(store), networks(config.trusted_proxies)))
+    doors = Doors(config, line, keyring, events.clients, Throttle(store), events)
     _add_doors(app, doors)
     _add_views(app, Views(settings, store, keyring))
-    _add_desk(app, Desk(keyring, Operators(store), listed or Suppressions(store)))
+    _add_desk(app, Desk(keyring, Operators(store), listed or Suppressions(store), events))
     if not settings.production:
-        mail = CapturedMail(store, keyring, access)
+        mail = CapturedMail(store, keyring, access, events)
         mail.add_to(app)
         Inbox(settings, config, mail).add_to(app)
         ApiDocs(app, mail).add_to(app)
+
+    async def _refused(request: Request, error: Exception) -> Response:
+        refusal = web.as_rejection(error)
+        await events.refused(refusal, request.scope)
+        return web.problem(refusal)
+
     for expected in (Rejected, StoreUnavailable, Exception):
         app.add_exception_handler(expected, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     openapi.complete(app)
     straight = {"/v1/notifications": doors.native, "/v1/webhooks/": doors.webhook, "/v1/forms/": doors.form}
-    return web.Front(app, straight, access, budget or Budget(default()))
+    return web.Front(app, straight, access, budget or Budget(default()), events)
 
 
 def _add_doors(app: FastAPI, doors: Doors) -> None:
@@ -170,30 +177,31 @@ class Desk:
     keyring: Keyring
     operators: Operators
     listed: Suppressions
+    events: SecurityEvents
     clock: Callable[[], datetime] = wall_clock
 
     async def replay(self, request: Request) -> Response:
         """Send again what has not arrived."""
-        query = self._asked(request)
+        query = await self._asked(request)
         entry = await self.operators.replay(request.path_params["id"], query.get("message", ""))
         return web.answer(entry_json(entry), 202)
 
     async def cancel(self, request: Request) -> Response:
         """Stop what was not sent yet."""
-        query = self._asked(request)
+        query = await self._asked(request)
         entry = await self.operators.cancel(request.path_params["id"], query.get("message", ""))
         return web.answer(entry_json(entry))
 
     async def suppressions(self, request: Request) -> Response:
         """The addresses that get no mail."""
-        query = self._asked(request)
+        query = await self._asked(request)
         limit = web.number_of(query, "limit", default=100, most=1000) or 1
         page = await self.listed.list(self.clock(), query.get("cursor", ""), limit)
         return web.answer({"items": [suppression_json(item) for item in page.items], "next": page.next})
 
     async def unsuppress(self, request: Request) -> Response:
         """Let an address get mail again."""
-        query = self._asked(request)
+        query = await self._asked(request)
         address = query.get("address", "").strip().replace(" ", "+")  # an unescaped + arrives as a space
         if not address:
             what = "is needed: DELETE /v1/suppressions?address=user@example.com"
@@ -203,14 +211,11 @@ class Desk:
         log("unsuppressed")
         return Response(status_code=204)
 
-    def _asked(self, request: Request) -> dict[str, str]:
+    async def _asked(self, request: Request) -> dict[str, str]:
         """The query, once an operator's key is there."""
-        self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
+        key = self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
+        await self.events.operator(key, request.scope)
         return dict(web.query_of(request))
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    return web.problem(web.as_rejection(error))
 
 
 _METHOD_REASON = (

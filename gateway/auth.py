@@ -24,6 +24,9 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer'}
 _KEY_HEADERS = ("x-api-key", "x-functions-key")
 """The second is what clients of Azure Functions have always sent."""
 
+SHOWN = 8
+"""Hexadecimal digits of a key's hash that tell in the log which one it was."""
+
 
 class NewKey(NamedTuple):
     """A fresh key and what the configuration keeps of it."""
@@ -106,11 +109,13 @@ class Keyring:
         """Whether an operator's key was presented."""
         return _any_match(self._admin, [hash_key(credential) for credential in credentials])
 
-    def require_admin(self, credentials: Iterable[str]) -> None:
-        """Let an operator in, or raise 401 or 403."""
+    def require_admin(self, credentials: Iterable[str]) -> str:
+        """Let an operator in, or raise 401 or 403. The first digits of the key's hash, as gateway.yaml has it."""
         hashes = [hash_key(credential) for credential in credentials]
-        if not _any_match(self._admin, hashes):
+        used = [key for key in self._admin if _any_match((key,), hashes)]
+        if not used:
             raise self._refusal(hashes, "an admin key (`admin: {keys: […]}` in gateway.yaml)")
+        return used[0].removeprefix("sha256:")[:SHOWN]
 
     def readable(self, credentials: Iterable[str]) -> frozenset[str] | None:
         """The sources whose notifications this caller may read; None means all of them (an operator)."""

@@ -17,7 +17,9 @@ from gateway.auth import Keyring
 from gateway.errors import Rejected
 from gateway.guard import Access
 from gateway.ledger import Captured, Store
+from gateway.security_events import SecurityEvents
 from gateway.shown import message_json, time_json
+from gateway.telemetry import log
 
 POLL = 0.05
 """Seconds between two looks while a caller waits for a mail."""
@@ -45,6 +47,7 @@ class CapturedMail:
     store: Store
     keyring: Keyring
     access: Access
+    events: SecurityEvents
 
     def add_to(self, app: FastAPI) -> None:
         """Register the routes."""
@@ -52,10 +55,11 @@ class CapturedMail:
         app.delete("/v1/captured", **openapi.FORGET)(self.forget)
         app.get("/v1/captured/{id}/raw", **openapi.RAW)(self.raw)
 
-    def check(self, request: Request) -> None:
-        """Let a developer in on the own machine, and elsewhere an operator."""
-        if not self.access.keyless:
-            self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
+    def check(self, request: Request) -> str:
+        """Let a developer in on the own machine, and elsewhere an operator, whose key is told."""
+        if self.access.keyless:
+            return ""
+        return self.keyring.require_admin(web.credentials(request, web.headers_of(request)))
 
     async def find(self, request: Request) -> Response:
         """Captured mail that matches, oldest first; with `wait` as soon as there is some."""
@@ -113,8 +117,10 @@ class CapturedMail:
 
     async def forget(self, request: Request) -> Response:
         """Delete all captured mail, as a test does before it begins."""
-        self.check(request)
-        return web.answer({"deleted": await self.store.forget_captured()})
+        await self.events.operator(self.check(request), request.scope)
+        count = await self.store.forget_captured()
+        log("captured_deleted", count=count)
+        return web.answer({"deleted": count})
 
 
 def captured_json(item: Captured) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -69,21 +69,22 @@ class Clients:
     _own: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _waiting: ShortWait = field(default_factory=ShortWait)
 
-    async def tags(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Tags:
+    async def tags(self, scope: MutableMapping[str, Any]) -> Tags:
         """The client's hash of today, and in the first hour of a day yesterday's too."""
         at = self.clock()
-        client = self.client(scope, headers)
+        client = self.client(scope)
         # A key of this process's own while the store does not answer.
         key = self._key if self._key or await self._waiting.wait(self._learn) else self._own
-        days = (at,) if (at - OVERLAP).date() == at.date() else (at, at - OVERLAP)
-        return tuple(_hash(key, client, day) for day in days)
+        today, before = at.date(), (at - OVERLAP).date()
+        return tuple(_hash(key, client, day) for day in ((today,) if today == before else (today, before)))
 
-    def client(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> str:
+    def client(self, scope: MutableMapping[str, Any]) -> str:
         """The client's address or network; "" where nothing is known."""
         peer = scope.get("client")
         address = address_of(peer[0]) if peer else None
         if address is not None and self._trusts(address):
-            address = self._behind(address, headers.get("x-forwarded-for", ""))
+            said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            address = self._behind(address, ",".join(said))
         return _counted(address) if address is not None else ""
 
     def _behind(self, proxy: Address, forwarded: str) -> Address:
@@ -115,5 +116,6 @@ def shown(tags: Tags) -> str:
     return tags[0][:SHOWN]
 
 
-def _hash(key: bytes, client: str, day: datetime) -> str:
-    return hmac.digest(key, f"{day:%Y-%m-%d}|{client}".encode(), hashlib.sha256).hex()[:DIGITS]
+@lru_cache(maxsize=1024)
+def _hash(key: bytes, client: str, day: date) -> str:
+    return hmac.digest(key, f"{day.isoformat()}|{client}".encode(), hashlib.sha256).hex()[:DIGITS]

@@ -21,6 +21,7 @@ from gateway.config import Config, Source
 from gateway.errors import Rejected
 from gateway.notification import Notification
 from gateway.pipeline import Accepted, Line
+from gateway.security_events import SecurityEvents
 from gateway.shown import message_json
 from gateway.sources.form import Form, content_hash, next_url, notification_of, read_form
 from gateway.telemetry import about
@@ -43,6 +44,7 @@ class Doors:
     keyring: Keyring
     clients: Clients
     throttle: Throttle
+    events: SecurityEvents
 
     async def native(self, request: Request) -> Response:
         """The application's door: our own JSON, 202."""
@@ -87,6 +89,7 @@ class Doors:
             response = await self._form(request, headers, name, source)
         except Exception as error:  # a page's script may only read the reason with CORS headers on it
             refusal = web.as_rejection(error)
+            await self.events.refused(refusal, request.scope)
             if web.wants_html(headers):
                 page = web.page("This did not work", [refusal.detail, *refusal.fields.values()], refusal.status)
                 page.headers.update(refusal.headers)
@@ -141,7 +144,7 @@ class Doors:
             limits = OPEN
         if limits == OPEN:
             return self._let_in(name, source, request, headers)
-        client = await self.clients.tags(request.scope, headers)
+        client = await self.clients.tags(request.scope)
         _refuse(self.throttle.wait(name, limits, client))
         try:
             with_key = self._let_in(name, source, request, headers)
@@ -156,7 +159,7 @@ class Doors:
     ) -> None:
         """Hold a key's owner to the limits that are written."""
         if (limits := limits_of(source)) != OPEN:
-            client = await self.clients.tags(request.scope, headers)
+            client = await self.clients.tags(request.scope)
             _refuse(await self.throttle.take(name, limits, client), later=later)
 
     def _let_in(self, name: str, source: Source, request: Request, headers: Mapping[str, str]) -> bool:

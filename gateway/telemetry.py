@@ -24,13 +24,14 @@ LOGGER = logging.getLogger("gateway")
 
 ALLOWED = frozenset(
     "notification message source kind sender transport attempt status reason code due port count seconds problem error "
-    "store environment operation queue queues poison inbox".split()
+    "store environment operation queue queues poison inbox client key".split()
 )
 """The only facts a line may carry; promise 6 rests on this list."""
 
 
 _PARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACE: ContextVar[str] = ContextVar("trace", default="")
+_BY: ContextVar[tuple[str, str]] = ContextVar("by", default=("", ""))
 _SOURCE: ContextVar[str] = ContextVar("source", default="")
 
 
@@ -44,6 +45,16 @@ def continued(headers: Iterable[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         if name == b"traceparent" and not _TRACE.get():
             trace(value.decode("latin-1"))
+
+
+def by(key: str, client: str) -> None:
+    """Lines of this task from now on say which operator's key was used, by a part of its hash, and from where."""
+    _BY.set((key, client))
+
+
+def source() -> str:
+    """The source that lines of this task are about."""
+    return _SOURCE.get()
 
 
 def about(source: str) -> None:
@@ -81,6 +92,8 @@ def log(event: str, level: int = logging.INFO, error: BaseException | None = Non
             facts["error"] = describe(error)
         if source := _SOURCE.get():
             facts.setdefault("source", source)
+        if (whose := _BY.get()) != ("", ""):
+            facts = {"key": whose[0], "client": whose[1], **facts}
         if parent := _TRACE.get():
             facts["trace"] = parent[3:35]
         # Not LOGGER.log: looking for the caller's line, which nobody reads, costs as much as all the rest.

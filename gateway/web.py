@@ -22,6 +22,7 @@ from gateway.auth import presented
 from gateway.budget import BODY_GROWTH, REQUEST_SECONDS, SMALL, Budget, Hold
 from gateway.errors import Full, Rejected, StoreUnavailable
 from gateway.guard import Access
+from gateway.security_events import SecurityEvents
 from gateway.sources.payload import MOST_PAIRS, unquoted
 from gateway.telemetry import ERROR, continued, log
 
@@ -285,12 +286,15 @@ class Front:
     of its time (`make bench`). Whatever escapes becomes a problem+json answer, never an empty 500.
     """
 
-    def __init__(self, app: ASGIApp, doors: Mapping[str, Endpoint], access: Access, budget: Budget) -> None:
+    def __init__(
+        self, app: ASGIApp, doors: Mapping[str, Endpoint], access: Access, budget: Budget, events: SecurityEvents
+    ) -> None:
         """`doors` by path; one that ends with a slash takes the source's name behind it."""
         self.app = app
         self._doors = doors
         self._access = access
         self._budget = budget
+        self.events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -313,7 +317,9 @@ class Front:
             if scope["type"] != "http":
                 raise
             if not started:  # FastAPI raises once more what its handlers have answered and logged
-                await problem(as_rejection(error))(scope, receive, watched)
+                refusal = as_rejection(error)
+                await self.events.refused(refusal, scope)
+                await problem(refusal)(scope, receive, watched)
         finally:
             hold.release()
 

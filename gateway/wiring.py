@@ -28,13 +28,13 @@ from gateway.transports import TRANSPORTS
 from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from gateway.delivery import Delivery
     from gateway.pipeline import Line
     from gateway.rendering import Renderer
+    from gateway.security_events import SecurityEvents
     from gateway.stores.azure import AzureStore
     from gateway.transports.graph_client import Account
+    from gateway.web import Front
 
 
 @dataclass
@@ -71,14 +71,21 @@ class Gateway:
         return self.make_line()
 
     @cached_property
-    def app(self) -> ASGIApp:
+    def app(self) -> Front:
         """The ASGI application."""
         from gateway import api
 
         return api.build(self.settings, self.config, self.store, self.line, self.suppressions, self.access, self.budget)
 
+    @property
+    def events(self) -> SecurityEvents:
+        """What writes down who was kept out."""
+        return self.app.events
+
     async def close(self) -> None:
         """Let go of everything, transports first."""
+        if "app" in vars(self):
+            self.events.close()
         for transport in self.transports.values():
             await transport.close()
         await self.capacity.close()

@@ -110,6 +110,19 @@ var rules rule[] = [
     threshold: refusals
   }
   {
+    name: 'unauthorized'
+    title: 'Somebody tries keys'
+    remedy: 'The workbook says at which source; the lines say whether it is one client. A tool with an old key is told apart by its source; a stranger by many.'
+    query: loadTextContent('queries/unauthorized.kql')
+    severity: 2
+    window: 'PT15M'
+    every: 'PT5M'
+    column: 'attempts'
+    aggregation: 'Total'
+    operator: 'GreaterThan'
+    threshold: 100
+  }
+  {
     name: 'suppressions'
     title: 'Recipients are not reached'
     remedy: 'Mend the address where it is configured, then take it off the list with DELETE /v1/suppressions.'

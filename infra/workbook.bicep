@@ -39,6 +39,7 @@ var charts chart[] = [
   { title: 'Top failing sources', query: loadTextContent('queries/failing-sources.kql'), look: 'table', width: 50 }
   { title: 'Poison queues', query: loadTextContent('queries/poison.kql'), look: 'timechart', width: 50 }
   { title: 'Waits for a person', query: loadTextContent('queries/dead-letters.kql'), look: 'table', width: 50 }
+  { title: 'Kept out', query: loadTextContent('queries/kept-out.kql'), look: 'table', width: 50 }
   { title: 'Recipients not reached', query: loadTextContent('queries/suppressions.kql'), look: 'table', width: 50 }
 ]
 

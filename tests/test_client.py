@@ -32,8 +32,9 @@ def at(moment: datetime, store: SqliteStore, trusted: tuple[str, ...] = ()) -> C
     return Clients(StoreSecret(store), networks(trusted), lambda: moment)
 
 
-def scope(peer: str) -> dict[str, Any]:
-    return {"type": "http", "client": (peer, 50123)}
+def scope(peer: str, forwarded: str = "") -> dict[str, Any]:
+    headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+    return {"type": "http", "client": (peer, 50123), "headers": headers}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ async def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
     """A stranger's X-Forwarded-For is not believed, nor what stands left of the first stranger; garbage neither."""
     clients = at(NOON, store, PROXIES)
 
-    assert client == clients.client(scope(peer), {"x-forwarded-for": forwarded} if forwarded else {})
+    assert client == clients.client(scope(peer, forwarded))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ async def test_under_functions_the_front_ends_entry_is_the_peer(
     """Azure's front end writes the last entry; a Front Door before it has to be named."""
     headers = {"x-forwarded-for": forwarded} if forwarded else {}
 
-    assert client == at(NOON, store, trusted).client(_scope("POST", "https://h/v1/forms/x", headers), headers)
+    assert client == at(NOON, store, trusted).client(_scope("POST", "https://h/v1/forms/x", headers))
 
 
 async def test_all_workers_have_the_same_hash_and_it_changes_every_day(store: SqliteStore) -> None:
@@ -100,7 +101,7 @@ async def test_all_workers_have_the_same_hash_and_it_changes_every_day(store: Sq
     late, night, morning = (
         at(datetime(2026, 11, 29, hour, minute, tzinfo=UTC), store) for hour, minute in ((0, 0), (0, 59), (1, 0))
     )
-    tags = [await clients.tags(scope("203.0.113.7"), {}) for clients in (here, there, late, night, morning)]
+    tags = [await clients.tags(scope("203.0.113.7")) for clients in (here, there, late, night, morning)]
 
     assert tags[0] == tags[1]
     assert [1, 1, 2, 2, 1] == [len(tag) for tag in tags]
@@ -112,13 +113,13 @@ async def test_a_hash_is_of_the_store_and_of_the_client(store: SqliteStore, tmp_
     """Nobody who has a hash can try all addresses, since he lacks the store's secret."""
     other = await SqliteStore.open(str(tmp_path / "other.db"))
     peers = ("203.0.113.7", "203.0.113.8", "2001:db8::1", "2001:db8:0:1::1")
-    hashes = [(await at(NOON, kept).tags(scope(peer), {}))[0] for kept in (store, other) for peer in peers]
+    hashes = [(await at(NOON, kept).tags(scope(peer)))[0] for kept in (store, other) for peer in peers]
     await other.close()
 
     assert len(hashes) == len(set(hashes))
     assert all(re.fullmatch("[0-9a-f]{16}", tag) for tag in hashes)
     assert shown((hashes[0],)) == hashes[0][:8]
-    one, same = [await at(NOON, store).tags(scope(peer), {}) for peer in ("2001:db8::1", "2001:db8::ffff")]
+    one, same = [await at(NOON, store).tags(scope(peer)) for peer in ("2001:db8::1", "2001:db8::ffff")]
     assert one == same
 
 
@@ -138,8 +139,8 @@ async def test_without_the_store_a_process_counts_by_a_key_of_its_own(store: Sql
     await store.close()
 
     clients = at(NOON, store)
-    first, second = [await clients.tags(scope("203.0.113.7"), {}) for _ in range(2)]
+    first, second = [await clients.tags(scope("203.0.113.7")) for _ in range(2)]
 
     assert first == second
     assert len(first[0]) == 16
-    assert first != await at(NOON + timedelta(seconds=1), store).tags(scope("203.0.113.7"), {})
+    assert first != await at(NOON + timedelta(seconds=1), store).tags(scope("203.0.113.7"))

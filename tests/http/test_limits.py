@@ -167,7 +167,7 @@ async def test_a_tool_is_told_503_which_it_tries_again_after(limited: Running) -
 
 async def test_a_native_caller_is_told_429(limited: Running) -> None:
     """Where its source has a limit; others have none."""
-    assert [202, 202, 429] == [(await limited.send(MAIL, key="example-key-app2")).status for _ in range(3)]
+    assert [202, 202, 429] == [(await limited.send(MAIL, key=KEYS["app2"])).status for _ in range(3)]
     assert [202] * 40 == [(await limited.send(MAIL)).status for _ in range(40)]
 
 

@@ -105,6 +105,7 @@ def _folded(name: str, arguments: Sequence[Value]) -> Fold:
         "minif": lambda value, test: (
             lambda rows: min(_column([row for row in rows if _boolean(test(row))], value), default=None)
         ),
+        "sum": lambda value: lambda rows: sum(_column(rows, value)),
         "percentile": lambda value, percent: lambda rows: _percentile(_column(rows, value), percent({})),
     }
     if name not in folds:

@@ -133,6 +133,7 @@ def alerts_ask_the_files(deployment: Deployment) -> Iterator[str]:
         "provider-refusals": ("Count", None, "GreaterThan", 5, "PT15M"),
         "suppressions": ("Count", None, "GreaterThan", 0, "PT1H"),
         "timer-stopped": ("Total", "runs", "LessThan", 1, "PT15M"),
+        "unauthorized": ("Total", "attempts", "GreaterThan", 100, "PT15M"),
     }
     if silence:
         window = f"PT{silence}H" if silence < 24 else f"P{silence // 24}D"

@@ -100,7 +100,7 @@ async def fail(gateway: Gateway, error: Exception, *, again_after: timedelta | N
 
 
 async def a_day(running: Running) -> Story:
-    """Mail that leaves, refusals of each kind, doubt, a dead letter, reports, a run of the timer, a bound reached."""
+    """Mail that leaves, callers kept out, refusals, doubt, a dead letter, reports, a run of the timer, a bound reached."""
     gateway = running.gateway
     with recorded() as story:
         sent = await running.send({"to": "ops@example.com", "subject": "Backup failed", "text": "It is 02:14."})
@@ -108,6 +108,10 @@ async def a_day(running: Running) -> Story:
         await running.call(
             "POST", "/v1/webhooks/alertmanager", data=b"no JSON", headers={"x-api-key": KEYS["alertmanager"]}
         )
+        for _ in range(7):
+            await running.send({"to": "ops@example.com"}, key="wrong")
+        await running.call("POST", "/v1/forms/contact", data={"a": "b"}, headers={"Origin": "https://elsewhere.test"})
+        gateway.events.close()
         for error in REFUSALS.values():
             await fail(gateway, error)
         await fail(gateway, ValueError("a mistake of ours"))

@@ -126,6 +126,7 @@ MUTATIONS = [
     Mutation("alerts", "actions: [{ actionGroupId: people.id }]", "actions: []"),
     Mutation("alerts", "scopes: [storage.id]", "scopes: [insights.id]"),
     Mutation("alerts", "loadTextContent('queries/bounds.kql')", "loadTextContent('queries/faults.kql')"),
+    Mutation("alerts", "column: 'attempts'", "column: 'seconds'"),
     Mutation("alerts", "actions: { actionGroups: [people.id] }", "actions: { actionGroups: [] }"),
     Mutation("workbook", "queries/poison.kql", "queries/latency.kql"),
     # outputs and names

@@ -61,6 +61,21 @@ async def test_refusals_are_the_providers_and_not_the_networks(story: Story) -> 
     assert set(REFUSALS) - {Reason.UNREACHABLE, Reason.CONNECTION_LOST} == found
 
 
+async def test_keys_that_were_refused_are_counted_each(story: Story) -> None:
+    """Two lines stand for all of them, so that an alert can add them up."""
+    found = [(row["source"], row["code"], row["attempts"]) for row in ask("unauthorized", story.rows)]
+
+    assert [("", "unauthorized", 1), ("", "unauthorized", 6)] == found
+
+
+async def test_who_was_kept_out_is_shown_by_source_and_reason(story: Story) -> None:
+    """Wrong keys and foreign pages, the most first."""
+    assert [
+        {"event": "unauthorized", "source": "", "code": "unauthorized", "times": 7},
+        {"event": "refused", "source": "contact", "code": "foreign_origin", "times": 1},
+    ] == ask("kept-out", story.rows)
+
+
 async def test_recipients_that_are_not_reached_are_counted(story: Story) -> None:
     """Those that bounced now, and those that had before."""
     found = [(row["event"], row["reason"]) for row in ask("suppressions", story.rows)]
@@ -172,7 +187,7 @@ async def test_an_alert_compares_a_column_that_is_there(story: Story) -> None:
     """And one with a number in it."""
     rules = re.findall(r"name: '([\w-]+)'(?:(?!name: ').)*?column: '(\w+)'", ALERTS, re.DOTALL)
 
-    assert {"oldest-due", "timer-stopped", "silence"} == {name for name, _ in rules}
+    assert {"oldest-due", "timer-stopped", "unauthorized", "silence"} == {name for name, _ in rules}
     assert {int} == {type(row[column]) for name, column in rules for row in ask(name, story.rows)}
 
 
