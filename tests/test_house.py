@@ -280,6 +280,14 @@ def test_what_azure_installs_is_complete() -> None:
         assert re.search(rf'^{package}==[\d.]+ ; python_version >= "3\.13"$', text, re.MULTILINE), package
 
 
+def test_no_file_holds_both_sides_of_a_merge() -> None:
+    """A document shows them to whoever reads it, and no other check minds."""
+    marks = re.compile(r"^(<<<<<<<|>>>>>>>)( |$)", re.MULTILINE)
+    texts = {name: (ROOT / name).read_bytes().decode("utf-8", "replace") for name in files()}
+
+    assert [] == [name for name, text in texts.items() if marks.search(text)]
+
+
 def test_no_file_names_a_place_of_one_machine() -> None:
     """A home, a checkout or a package registry belongs to one machine; the project runs on any."""
     homes = r"(?<![\w./])/(?:home|Users|root|work)/\w|[A-Z]:\\Users\\"

@@ -100,7 +100,7 @@ async def fail(gateway: Gateway, error: Exception, *, again_after: timedelta | N
 
 
 async def a_day(running: Running) -> Story:
-    """Mail that leaves, callers kept out, refusals, doubt, a dead letter, reports, a run of the timer, a bound reached."""
+    """Mail that leaves, callers kept out, refusals, doubt, a dead letter, reports, a timer's run, a bound reached."""
     gateway = running.gateway
     with recorded() as story:
         sent = await running.send({"to": "ops@example.com", "subject": "Backup failed", "text": "It is 02:14."})
