@@ -73,10 +73,15 @@ class Clients:
         """The client's hash of today, and in the first hour of a day yesterday's too."""
         at = self.clock()
         client = self.client(scope)
-        # A key of this process's own while the store does not answer.
-        key = self._key if self._key or await self._waiting.wait(self._learn) else self._own
+        await self.warm()
+        key = self._key or self._own
         today, before = at.date(), (at - OVERLAP).date()
         return tuple(_hash(key, client, day) for day in ((today,) if today == before else (today, before)))
+
+    async def warm(self) -> None:
+        """Learn the store's secret before it is needed; while that fails, this process has a key of its own."""
+        if not self._key:
+            await self._waiting.wait(self._learn)
 
     def client(self, scope: MutableMapping[str, Any]) -> str:
         """The client's address or network; "" where nothing is known."""

@@ -136,6 +136,7 @@ async def _every(seconds: float, event: str, work: Callable[[], Awaitable[int]])
 @contextlib.asynccontextmanager
 async def working(gateway: Gateway) -> AsyncIterator[None]:
     """Doorbells and timers run for the length of the block."""
+    await gateway.events.clients.warm()  # or the first refusal would wait for it
     deliveries = Deliveries(gateway)
     store = gateway.store
     listening = [Listener(store, Desk(gateway)).run()] if isinstance(store, Queues) else []
