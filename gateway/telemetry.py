@@ -93,7 +93,7 @@ def log(event: str, level: int = logging.INFO, error: BaseException | None = Non
         if source := _SOURCE.get():
             facts.setdefault("source", source)
         if (whose := _BY.get()) != ("", ""):
-            facts = {"key": whose[0], "client": whose[1], **facts}
+            facts = {**facts, "key": whose[0], "client": whose[1]}
         if parent := _TRACE.get():
             facts["trace"] = parent[3:35]
         # Not LOGGER.log: looking for the caller's line, which nobody reads, costs as much as all the rest.
