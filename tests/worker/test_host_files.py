@@ -63,6 +63,20 @@ def test_alerts_can_count_every_log_line() -> None:
     assert "Trace" in sampling["excludedTypes"].split(";")
 
 
+@pytest.mark.parametrize(
+    "category",
+    [
+        *("Microsoft.AspNetCore.Hosting.Diagnostics", "Microsoft.AspNetCore.HttpLogging"),
+        *("System.Net.Http.HttpClient", "Yarp.ReverseProxy.Forwarder"),
+    ],
+)
+def test_no_line_of_the_hosts_own_has_a_requests_url(category: str) -> None:
+    """A tool's key may stand in it, as `?code=`: what writes URLs at Information begins at Warning."""
+    levels = json.loads(HOST.read_text("utf-8"))["logging"]["logLevel"]
+
+    assert levels.get(category) in {"Warning", "Error", "Critical", "None"}
+
+
 def test_every_value_has_its_reason_in_the_documentation() -> None:
     """host.json cannot hold comments; the table has a row for each value, with the value as it is."""
     section = documents()["docs/functions-host.md"].section("host.json, value by value")
