@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.documents import ROOT, documents
 
@@ -33,15 +40,40 @@ def test_azd_finds_one_function_app_in_this_folder() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_may_little_and_ends(path: Path) -> None:
-    """Its permissions are written down, its jobs have a time limit, its actions a version; it reads no secret."""
+    """Its permissions are written down, its jobs have a time limit; it reads no secret and keeps no credential."""
     text = path.read_text("utf-8")
     workflow = yaml.safe_load(text)
 
-    assert "read" == workflow["permissions"]["contents"]
-    assert workflow["permissions"].keys() <= {"contents", "id-token"}
+    assert {"contents": "read"} == workflow["permissions"]
     assert all(job["timeout-minutes"] <= 45 for job in workflow["jobs"].values())
-    assert all(re.fullmatch(r"[\w./-]+@v\d+", step["uses"]) for step in steps(path) if "uses" in step)
     assert "secrets." not in text
+    checkouts = [step for step in steps(path) if step.get("uses", "").startswith("actions/checkout@")]
+    assert [False] * len(checkouts) == [step["with"]["persist-credentials"] for step in checkouts]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_what_a_workflow_runs_is_one_version(path: Path) -> None:
+    """An action is a commit with its tag beside it, since a tag can be moved; a package has an exact version."""
+    text = path.read_text("utf-8")
+    commit = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+
+    used = re.findall(r"uses: (.+)", text)
+    installed = [word for line in re.findall(r"pip install (.+)", text) for word in line.split()]
+    files = [after for before, after in itertools.pairwise(installed) if before == "-r"]
+    packages = [word for word in installed if not word.startswith("-") and word not in files]
+
+    assert [] == [action for action in used if not commit.fullmatch(action)]
+    assert len(used) == len([step for step in steps(path) if "uses" in step])
+    assert [] == [package for package in packages if not re.fullmatch(r"[\w-]+==[\w.]+", package)]
+
+
+def test_every_workflow_uses_the_same_version_of_an_action() -> None:
+    """And the proposals for newer ones name them all."""
+    used = {action for path in WORKFLOWS for action in re.findall(r"uses: (.+)", path.read_text("utf-8"))}
+    proposals = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text("utf-8"))
+
+    assert len(used) == len({action.partition("@")[0].lower() for action in used})
+    assert {"pip", "github-actions"} == {update["package-ecosystem"] for update in proposals["updates"]}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -51,14 +83,97 @@ def test_no_input_of_a_person_becomes_a_command(path: Path) -> None:
 
 
 def test_the_deployment_signs_in_without_a_secret() -> None:
-    """By a token that GitHub issues for this run, and only that workflow may ask for one."""
-    asking = [path.name for path in WORKFLOWS if "id-token" in yaml.safe_load(path.read_text("utf-8"))["permissions"]]
+    """By a token that GitHub issues for this run, and only that one job may ask for one."""
+    asking = [
+        (path.name, job)
+        for path in WORKFLOWS
+        for job, what in yaml.safe_load(path.read_text("utf-8"))["jobs"].items()
+        if "id-token" in what.get("permissions", {})
+    ]
     (login,) = [
         step["with"] for step in steps(ROOT / ".github/workflows/deploy.yml") if "azure/login" in step.get("uses", "")
     ]
 
-    assert ["deploy.yml"] == asking
+    assert [("deploy.yml", "deploy")] == asking
     assert {"client-id", "tenant-id", "subscription-id"} == login.keys()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What the workflow checks out: `main` with a tag, and beside it a branch, a pull request and misleading names."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    git(tmp_path, "init", "-q", "-b", "main", str(origin))
+    for name in ("first", "second"):
+        git(origin, "commit", "-q", "--allow-empty", "-m", name)
+        git(origin, "tag", f"v-{name}")
+    git(origin, "switch", "-q", "-c", "feature")
+    git(origin, "commit", "-q", "--allow-empty", "-m", "not reviewed")
+    for tag in ("v-feature", "origin/main", "main", "refs/remotes/origin/main"):
+        git(origin, "tag", tag)
+    git(origin, "tag", "-a", "-m", "signed or not", "v-annotated", "v-first")
+    git(origin, "update-ref", "refs/pull/1/merge", "feature")
+    git(origin, "switch", "-q", "refs/heads/main", "--detach")
+    git(tmp_path, "clone", "-q", str(origin), str(clone))
+    git(clone, "fetch", "-q", "--tags", "origin", "+refs/pull/*:refs/remotes/pull/*")
+    git(clone, "fetch", "-q", "origin", "+refs/heads/*:refs/remotes/origin/*")
+    return clone
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "advice.detachedHead=false")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("ref", "deployed"),
+    [
+        ("refs/remotes/origin/main", True),
+        ("v-first", True),
+        ("v-annotated", True),
+        ("refs/remotes/origin/main~1", True),
+        ("refs/remotes/origin/feature", False),
+        ("v-feature", False),
+        ("refs/tags/main", False),
+        ("refs/tags/origin/main", False),
+        ("refs/remotes/pull/1/merge", False),
+    ],
+)
+def test_only_what_is_on_main_is_deployed(clone: Path, tmp_path: Path, ref: str, *, deployed: bool) -> None:
+    """The workflow's own script, before anything of the commit runs and before it signs in."""
+    first, check, *rest = steps(ROOT / ".github/workflows/deploy.yml")
+    git(clone, "checkout", "-q", "--detach", ref)
+    summary = tmp_path / "summary"
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", check["run"]],
+        cwd=clone,
+        env={"PATH": os.environ["PATH"], "GITHUB_STEP_SUMMARY": str(summary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (deployed, "" if deployed else "::error::") == (done.returncode == 0, done.stdout[:9])
+    assert re.fullmatch(r"Commit `[0-9a-f]{40}`\n", summary.read_text("utf-8"))
+    assert (0, "checkout") == (first["with"]["fetch-depth"], first["uses"].partition("/")[2].partition("@")[0])
+    assert any("login" in step.get("uses", "") for step in rest)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or sys.version_info[:2] != (3, 13), reason="what Azure installs")
+def test_what_the_pinned_packages_pull_in_is_pinned_too() -> None:
+    """So that two builds of one commit are alike."""
+    text = "\n".join((ROOT / f"requirements{end}.txt").read_text("utf-8") for end in ("", "-host", "-otel", "-dev"))
+    pinned = {
+        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)
+    }
+    wanted = {
+        canonicalize_name(needed.name)
+        for name in pinned
+        for needed in map(Requirement, metadata.requires(name) or ())
+        if needed.marker is None or needed.marker.evaluate({"extra": ""})
+    }
+
+    assert set() == wanted - pinned.keys()
 
 
 def test_the_deployment_answers_what_azd_would_ask() -> None:
