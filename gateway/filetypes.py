@@ -300,8 +300,13 @@ def _text(content: bytes) -> str | None:
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             head = content[len(mark) : _HEAD].decode(encoding, "replace")
-            return None if "\x00" in head or (encoding == "utf-8" and content.translate(None, _TEXTUAL)) else head
-    return None if content.translate(None, _TEXTUAL) else content[:_HEAD].decode("utf-8", "replace")
+            return None if "\x00" in head or (encoding == "utf-8" and not _textual(content)) else head
+    return content[:_HEAD].decode("utf-8", "replace") if _textual(content) else None
+
+
+def _textual(content: bytes) -> bool:
+    """By pieces, so that a large file needs no room for a second one."""
+    return not any(content[at : at + _HEAD].translate(None, _TEXTUAL) for at in range(0, len(content), _HEAD))
 
 
 def _marked(text: str, content: bytes) -> tuple[str, ...]:
