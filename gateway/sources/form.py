@@ -179,7 +179,7 @@ def _text_pairs(payload: Payload, content_type: str) -> Iterator[tuple[str, str]
         )
     name, value = "", [""]
     for line in lines:
-        if match := _PLAIN_LINE.fullmatch(line):
+        if "=" in line and (match := _PLAIN_LINE.fullmatch(line)):
             if name:
                 yield name, "\n".join(value)
             name, value = match[1], [match[2]]

@@ -34,6 +34,8 @@ _HALF = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
+_LINE_SIGNS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_OTHER_CONTROL = re.compile(r"[\x00-\x1f]")
 _CONTROL = {code: f"\\u{code:04x}" for code in range(32)}
 _REPLACEMENT = "\\\\ufffd"
 _BACKSLASH, _QUOTE = "\ufdd0", "\ufdd1"
@@ -108,7 +110,11 @@ def _mended(text: str) -> str:
     if _BACKSLASH in text or _QUOTE in text:
         return text
     pieces = text.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE).split('"')
-    inside = '"'.join(pieces[1::2]).translate(_CONTROL)
+    inside = '"'.join(pieces[1::2])
+    for sign, escape in _LINE_SIGNS.items():  # `translate` takes ten times as long, and these are nearly all there is
+        inside = inside.replace(sign, escape)
+    if _OTHER_CONTROL.search(inside):
+        inside = inside.translate(_CONTROL)
     if "\\u" in inside:
         inside = _HALF.sub(_REPLACEMENT, inside)
     pieces[1::2] = inside.split('"') if len(pieces) > 1 else []

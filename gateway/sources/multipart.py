@@ -6,15 +6,10 @@ backslash escapes (older curl), unquoted names (.NET), and `filename*` (RFC 5987
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
 
 MOST_PARTS = 1000
 """More parts than this are no form; each costs time even if it is empty."""
@@ -25,6 +20,9 @@ LONGEST_HEADERS = 8 * 1024
 LONGEST_DISPOSITION = 1024
 """Bytes of one Content-Disposition: a field's and a file's name (255 bytes is what file systems allow)."""
 
+_MALFORMED = "its boundaries are not those of its Content-Type, or a part is broken"
+
+_HEADER = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
 # Possessive, so that each character is read in one way only: a run of backslashes had Fibonacci many readings. The
 # second form reads a name that ends in a lone backslash, which browsers do not escape.
@@ -52,21 +50,44 @@ def is_multipart(body: bytes, content_type: str) -> bool:
 
 
 def parts(body: bytes, content_type: str) -> list[Part]:
-    """Every part in order; ValueError when the body is malformed or cut off."""
-    from python_multipart.exceptions import FormParserError, ParseError
-    from python_multipart.multipart import MultipartParser, MultipartState
+    """Every part in order; ValueError when the body is malformed or cut off.
 
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote the body
-    raw: list[_RawPart] = []
-    try:
-        parser = MultipartParser(_boundary(body, content_type), _callbacks(raw))
-        parser.write(body)
-    except FormParserError as error:
-        where = f" (at byte {error.offset})" if isinstance(error, ParseError) else ""
-        raise ValueError(f"its boundaries are not those of its Content-Type, or a part is broken{where}") from None
-    if parser.state != MultipartState.END:
+    One search for each part: what only begins as a boundary costs nothing, however often it stands there.
+    """
+    first = b"--" + _boundary(body, content_type)
+    boundary = re.escape(first) + rb"(?:(--)|[ \t]*+(?=\r\n))"
+    mark = re.compile(rb"\r\n" + boundary)
+    found: list[Part] = []
+    before = re.compile(rb"[\r\n]*+" + boundary).match(body)
+    if before is None:
+        wrong = next((at for at, (one, other) in enumerate(zip(first, body, strict=False)) if one != other), 0)
+        raise ValueError(f"{_MALFORMED} (at byte {wrong})")
+    while not before[1]:
+        if len(found) == MOST_PARTS:
+            raise ValueError(f"it has more than {MOST_PARTS} parts")
+        headers, begin = _headers(body, before.end())
+        behind = mark.search(body, begin)
+        if behind is None:
+            raise ValueError("it ends before its last boundary")
+        found.append(_part(headers, body[begin : behind.start()]))
+        before = behind
+    return found
+
+
+def _headers(body: bytes, at: int) -> tuple[dict[str, bytes], int]:
+    """The headers behind a boundary, and where the content begins."""
+    end = body.find(b"\r\n\r\n", at, at + LONGEST_HEADERS + 4)
+    if end < 0 and len(body) - at > LONGEST_HEADERS + 4:
+        raise ValueError(f"a part has more than {LONGEST_HEADERS} bytes of headers")
+    if end < 0:
         raise ValueError("it ends before its last boundary")
-    return [_part(item.headers, b"".join(item.chunks)) for item in raw]
+    found = {}
+    for line in body[at + 2 : end].split(b"\r\n") if end > at else ():
+        name, colon, value = line.partition(b":")
+        if not colon or not _HEADER.fullmatch(name):
+            raise ValueError(f"{_MALFORMED} (at byte {at})")
+        found[name.decode("ascii").lower()] = value.strip(b" \t")
+    return found, end + 4
 
 
 def _boundary(body: bytes, content_type: str) -> bytes:
@@ -77,41 +98,6 @@ def _boundary(body: bytes, content_type: str) -> bytes:
     if not first.startswith(b"--") or len(first) < 3 or not end:
         raise ValueError("it has no boundary")
     return first[2:]
-
-
-class _RawPart:
-    """A part while it is read."""
-
-    def __init__(self) -> None:
-        self.headers: dict[str, bytes] = {}
-        self.size = 0
-        self.chunks: list[bytes] = []
-        self.name = b""
-
-
-def _callbacks(raw: list[_RawPart]) -> MultipartCallbacks:
-    def begin() -> None:
-        if len(raw) == MOST_PARTS:
-            raise ValueError(f"it has more than {MOST_PARTS} parts")
-        raw.append(_RawPart())
-
-    def field(data: bytes, start: int, end: int) -> None:
-        grown(end - start)
-        raw[-1].name = data[start:end].lower()
-
-    def value(data: bytes, start: int, end: int) -> None:
-        grown(end - start)
-        raw[-1].headers[raw[-1].name.decode("latin-1")] = data[start:end]
-
-    def grown(size: int) -> None:
-        raw[-1].size += size
-        if raw[-1].size > LONGEST_HEADERS:
-            raise ValueError(f"a part has more than {LONGEST_HEADERS} bytes of headers")
-
-    def content(data: bytes, start: int, end: int) -> None:
-        raw[-1].chunks.append(data[start:end])
-
-    return {"on_part_begin": begin, "on_header_field": field, "on_header_value": value, "on_part_data": content}
 
 
 def _part(headers: Mapping[str, bytes], content: bytes) -> Part:
