@@ -184,6 +184,12 @@ _URL = re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]}]", re.IGNORECASE)
 _LINK = Markup('<a class="link" href="{0}" style="color:#1d5fbf">{0}</a>')
 
 
+def longest(text: str) -> int:
+    """How long `lines` may become: a tab is four spaces, and each of those six characters."""
+    signs = sum(text.count(sign) for sign in "<>&\"'\n")
+    return len(text) + 4 * signs + 23 * text.count("\t") + 10 * text.count("  ")
+
+
 def lines(text: str) -> Markup:
     """Text as HTML that shows the same lines and columns everywhere."""
     return _shaped(escape(text))

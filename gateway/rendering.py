@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.address import Address, one_line, unrouted
 from gateway.config import Config, Source
 from gateway.errors import Problem, Rejected
-from gateway.htmltext import text_of
+from gateway.htmltext import longest, text_of
 from gateway.looks import SUBJECT_LIMIT, cut_plainly, look_for, subject, variables, view
 from gateway.message import Target
 from gateway.notification import Notification, unbracketed
@@ -131,7 +131,7 @@ class Renderer:
 
     def _wrapped(self, look: _Look, context: dict[str, Any]) -> str:
         """A caller's own text in a look of ours; a giant stays text alone."""
-        return look.html.render(context) if look.html and len(context["text"]) <= OUTPUT_LIMIT else ""
+        return look.html.render(context) if look.html and longest(context["text"]) <= 2 * OUTPUT_LIMIT else ""
 
     def _from(self, look: _Look, context: dict[str, Any]) -> tuple[str, str]:
         """Both parts; one that has no template is made from the other."""

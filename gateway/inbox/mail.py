@@ -43,8 +43,8 @@ LONGEST_TAG = 5000
 HTML_READ = READ_LIMIT
 """Characters of the HTML in which links are looked for."""
 
-LARGEST_DOCUMENT = 20_000_000
-"""Characters of HTML and inline pictures together: one picture may be named a million times."""
+REPEATED = 1_000_000
+"""Characters of inline pictures beyond three times the mail itself: one picture may be named a million times."""
 
 _CID = re.compile(r"""cid:([^"'\s)>]{1,1000})""", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:]+")
@@ -98,7 +98,7 @@ def document(message: Message) -> str:
     }
     if not pictures:
         return silent(message.html)
-    room = LARGEST_DOCUMENT - len(message.html)
+    room = REPEATED + 3 * sum(map(len, pictures.values()))
 
     def put_in(found: re.Match[str]) -> str:
         nonlocal room
