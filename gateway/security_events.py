@@ -21,7 +21,8 @@ UNAUTHORIZED = frozenset({"unauthorized", "forbidden"})
 """A key that nobody knows, that is not valid here, or none."""
 
 REFUSED = frozenset(
-    "foreign_host foreign_origin origin_required rate_limited recipient_not_allowed file_refused too_large".split()
+    "foreign_host foreign_origin origin_required rate_limited recipient_not_allowed file_refused too_large "
+    "too_complex".split()
 )
 """What somebody tried who was not meant to, or more of it than he may."""
 

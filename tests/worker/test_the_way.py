@@ -95,6 +95,20 @@ async def test_a_form_with_a_file_is_taken(caller: Caller) -> None:
     assert response.status == 200
 
 
+async def test_a_client_is_who_the_front_end_says_and_has_five_posts_a_minute(caller: Caller) -> None:
+    """The last entry of X-Forwarded-For, with its port; what the client wrote before it changes nothing."""
+
+    async def post(number: int, client: str) -> int:
+        forwarded = {"X-Forwarded-For": f"192.0.2.{number}, {client}:{50000 + number}"}
+        answer = await caller.post("/v1/forms/contact", data={"message": "Hello"}, headers=forwarded)
+        assert ("retry-after" in answer.headers) == (answer.status == 429)
+        return answer.status
+
+    assert [200] * 5 + [429] * 2 == [await post(number, "198.51.100.9") for number in range(7)]
+    assert 200 == await post(8, "198.51.100.10")
+    assert 200 == await post(9, "[2001:db8::1]")
+
+
 async def test_a_foreign_page_is_not_let_in_by_its_preflight(caller: Caller) -> None:
     """OPTIONS reaches the gateway, which knows the origins of each form."""
     asked = {"Access-Control-Request-Method": "POST"}
