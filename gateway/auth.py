@@ -85,7 +85,8 @@ class Keyring:
 
     def opens(self, source: str, credentials: Iterable[str]) -> bool:
         """Whether a key of this source was presented."""
-        return _any_match(self._sources[source], [hash_key(credential) for credential in credentials])
+        keys = self._sources[source]
+        return bool(keys) and _any_match(keys, [hash_key(credential) for credential in credentials])
 
     def require_known(self, source: str, credentials: Iterable[str]) -> None:
         """Let whoever has a key of anything learn that this source is not here; others hear what a wrong key would."""
