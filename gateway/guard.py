@@ -156,6 +156,14 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if isinstance(_address(host), IPv6Address) else host
 
 
+_RELAYED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host"})
+
+
+def relayed(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy says that it passes on somebody else's request: then this machine is not where it is from."""
+    return not _RELAYED.isdisjoint(headers)
+
+
 # ------------------------------------------------------------------------------------------------------- names
 
 

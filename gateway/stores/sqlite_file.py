@@ -149,8 +149,9 @@ def make_private(path: Path) -> None:
     with _MAKING, suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
     for name in beside(path):
-        # Windows knows no such rights: a file has those of its folder. Another process may remove the log meanwhile.
-        with suppress(FileNotFoundError, PermissionError):
+        # Windows knows no such rights, nor do some network drives: a file has those of its folder. Another process may
+        # remove the log meanwhile, and the doctor says what stays open.
+        with suppress(OSError):
             if os.name == "posix" and name.stat().st_mode & OTHERS:
                 name.chmod(OWNER_ONLY)
 

@@ -175,6 +175,17 @@ def test_a_listener_is_for_this_machine_only_where_nobody_else_can_connect(host:
     assert not guard.listener(host, (), "staging", opened=True).keyless
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "x-forwarded-host", "Forwarded"])
+@pytest.mark.parametrize("path", ["/", "/v1/captured", "/v1/captured/x-1/raw", "/docs", "/openapi.json"])
+async def test_a_request_that_a_proxy_passes_on_needs_the_key(gateway: Running, path: str, name: str) -> None:
+    """A tunnel or a proxy on this machine, which calls us by our own name, lets others in."""
+    asked = await gateway.call("GET", path, headers={name: "for=203.0.113.7"})
+    shown = await gateway.call("GET", path, headers={name: "for=203.0.113.7", **ADMIN})
+
+    assert (401, "unauthorized") == asked.code
+    assert shown.status in {200, 404}
+
+
 # ------------------------------------------------------------------------------------------------- the web site
 
 
