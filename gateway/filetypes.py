@@ -173,11 +173,9 @@ _SURE: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
     (0, b"\x00\x00\x01\xb3", ("video/mpeg",)),
     (0, b"{\\rtf", ("application/rtf",)),
     (0, b"%!PS", ("application/postscript",)),
-    (8, b"WEBPVP8", ("image/webp",)),
-    (8, b"AVI LIST", ("video/x-msvideo",)),
-    (8, b"WAVE", ("audio/wav",)),
     (257, b"ustar", ("application/x-tar",)),
 )
+_RIFF = {b"WEBP": ("image/webp",), b"AVI ": ("video/x-msvideo",), b"WAVE": ("audio/wav",)}
 # Too short to be believed of a text that happens to begin so ("BMW", "MZ-80").
 _IF_NO_TEXT: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
     (0, b"MZ", (EXE,)),
@@ -200,6 +198,7 @@ _HEAD = 64 * 1024
 _PROLOG = re.compile(
     r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?!\s+html)[^<>\[]*+(?:\[.*?\]\s*+)?>)*+", re.IGNORECASE | re.DOTALL
 )
+_TAG = re.compile(rb"<[a-z!?/]", re.IGNORECASE)
 _ROOT = re.compile(r"<(!DOCTYPE\s+html|[a-z][\w.-]*+(?::[a-z][\w.-]*+)?)", re.IGNORECASE)
 # What a browser takes for HTML by its first tag ("MIME Sniffing", 7.1), and the other tags a page can do without them.
 _PAGE = frozenset(
@@ -244,24 +243,33 @@ def _told_by(content: bytes) -> tuple[str, ...]:
     for offset, signature, kinds in _SURE:
         if content.startswith(signature, offset):
             return kinds
-    if content.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
-        return (_zipped(content),)
-    if content[4:8] == b"ftyp":
-        return _boxed(content[8:12])
+    if kinds := _contained(content):
+        return kinds
     text = _text(content)
     if text is not None:
         return _marked(text, content)
     return next((kinds for offset, signature, kinds in _IF_NO_TEXT if content.startswith(signature, offset)), ())
 
 
+def _contained(content: bytes) -> tuple[str, ...]:
+    """The same of files that are made like an archive: their first entry, chunk or box says more."""
+    if content.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
+        return (_zipped(content),)
+    if content[:1] == b"\x00" and content[4:8] == b"ftyp":
+        return _boxed(content[8:12])
+    return _RIFF.get(content[8:12], ()) if content.startswith(b"RIFF") else ()
+
+
 def _doubled(kinds: tuple[str, ...], content: bytes) -> bool:
-    """Whether another program would open it as something else: readers look for %PDF- in the first 1,024 bytes, ZIP
-    readers for a directory at the end, and a picture all of whose bytes are text is a page.
+    """Whether another program would open it as something else.
+
+    Readers look for %PDF- in the first 1,024 bytes, and those of ZIP for a directory at the end. A picture, a sound or
+    a film all of whose bytes are text with tags is a page.
     """
     if not kinds or kinds[0] in {PLAIN, PDF} or kinds[0] in _NAMED:
         return bool(kinds) and kinds[0] == PDF and _ends_as_zip(content)
-    begins = content[:1024]
-    return b"%PDF-" in begins or _ends_as_zip(content) or (begins[:4] == b"GIF8" and _text(content) is not None)
+    is_page = content[:1].isascii() and _textual(content) and _TAG.search(content)
+    return bool(b"%PDF-" in content[:1024] or _ends_as_zip(content) or is_page)
 
 
 def _ends_as_zip(content: bytes) -> bool:
@@ -323,6 +331,6 @@ def _marked(text: str, content: bytes) -> tuple[str, ...]:
         return (SVG,)
     if tag in _PAGE or tag.startswith("!doctype") or b"http://www.w3.org/1999/xhtml" in content:
         return _PAGES
-    if root:
+    if start[:5].lower() == "<?xml":
         return (XML, "application/gpx+xml")
     return _PAGES if start.startswith(("<!", "<?")) else _TEXTS
