@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -18,6 +18,8 @@ _DOMAIN = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _STARRED = re.compile(r"[a-z0-9_*-]{1,63}")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NOT_IN_A_URL = frozenset("\\\t\r\n")  # browsers read the first as a slash and drop the others
+# urllib finds an address in brackets wherever they stand; a browser, only where they are the whole host.
+_BRACKETS = re.compile(r"\[[0-9A-Fa-f:.]+\](?::[0-9]*)?|[^\[\]]+")
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")  # what UTS 46 takes for a dot
 
 LONGEST = 253
@@ -101,7 +103,7 @@ def origin_of(url: str) -> str:
         port = parts.port
         if parts.scheme not in PORTS or not url.lower().startswith(f"{parts.scheme}://") or port == 0:
             return ""
-        if set(url) & _NOT_IN_A_URL or set(parts.netloc) & set("@%"):
+        if set(url) & _NOT_IN_A_URL or set(parts.netloc) & set("@%") or not _BRACKETS.fullmatch(parts.netloc):
             return ""
         host = _host(parts.hostname or "", in_brackets="[" in parts.netloc)
     except ValueError:
@@ -136,11 +138,9 @@ def listed_origin(text: str) -> str:
 
 
 def _is_address(origin: str) -> bool:
+    """Whether the host of an origin that was found sound is an IP address."""
     host = origin.partition("://")[2]
-    try:
-        return host.startswith("[") or bool(IPv4Address(host.partition(":")[0]))
-    except AddressValueError:
-        return False
+    return host.startswith("[") or _NUMBER.fullmatch(host.partition(":")[0].rpartition(".")[2]) is not None
 
 
 def is_listed(origin: str, listed: Iterable[str]) -> bool:

@@ -204,6 +204,8 @@ def test_an_origin_is_listed_as_browsers_write_it(written: str, origin: str) -> 
             "https://1.2.3.999",
             "https://[::1",
             "https://[x]",
+            "http://[::1].a.de",
+            "http://a[::1]",
         ),
         *(
             "https://*",
