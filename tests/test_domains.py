@@ -7,7 +7,7 @@ import sys
 
 import idna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -99,6 +99,7 @@ def test_a_local_part_stays_ascii() -> None:
         Address.parse("jörg@bücher.example")
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_folding_a_folded_name_changes_nothing(written: str) -> None:
     """Whatever is accepted, as a domain and in an address, is ASCII and its own folded form."""
@@ -112,6 +113,7 @@ def test_folding_a_folded_name_changes_nothing(written: str) -> None:
     assert f"a@{once}" == folded(f"A@{written}") == folded(f"a@{once}")
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_a_name_folds_to_what_is_read(written: str) -> None:
     """So no two names that UTS 46 tells apart fold alike: what comes out reads as what went in."""
@@ -123,6 +125,7 @@ def test_a_name_folds_to_what_is_read(written: str) -> None:
     assert read(idna.uts46_remap(written, std3_rules=False)) == read(once)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | NAMES.map("a@".__add__))
 def test_what_is_no_address_is_never_folded_into_one(text: str) -> None:
     """A suppression or a filter that nobody can have written to meets nobody."""
@@ -251,6 +254,7 @@ def test_a_wildcard_covers_the_names_below_a_domain(origin: str, *, expected: bo
     assert expected == is_listed(origin, ("https://*.example.com",))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30) | NAMES.map("https://".__add__))
 def test_what_is_listed_admits_its_own_pages(written: str) -> None:
     """Whatever is accepted as an origin is admitted when a browser says it, and nothing at all never is."""
