@@ -85,6 +85,11 @@ async def passed(limiter: Throttle, client: tuple[str, ...], count: int, limits:
     return waits.count(0)
 
 
+def most(went: list[datetime], window: timedelta) -> int:
+    """The most posts that any window of this length has."""
+    return max(sum(at <= other < at + window for other in went) for at in went)
+
+
 async def test_one_client_has_its_limit_a_minute_and_an_hour(store: SqliteStore, clock: Clock) -> None:
     """5 and 30; another client still has its own."""
     limiter = Throttle(store, clock)
@@ -135,10 +140,7 @@ async def test_no_window_of_any_minute_ever_has_more(store: SqliteStore, clock: 
         if not await limiter.take("contact", FORM, A):
             went.append(clock.at)
 
-    def most(window: timedelta) -> int:
-        return max(sum(at <= other < at + window for other in went) for at in went)
-
-    assert (5, 30) == (most(timedelta(minutes=1)), most(timedelta(hours=1)))
+    assert (5, 30) == (most(went, timedelta(minutes=1)), most(went, timedelta(hours=1)))
 
 
 @pytest.mark.parametrize("clients", [1, 40])
@@ -155,6 +157,21 @@ async def test_several_workers_let_no_more_pass_than_one_and_their_spare(
 
     assert limit <= answers.count(0) <= limit + (workers - 1) * spare
     assert (1, 3) == (FORM.address.spare, FORM.source.spare)
+
+
+async def test_no_window_has_more_whoever_of_three_is_asked_and_when(store: SqliteStore, clock: Clock) -> None:
+    """Over an hour and more, with posts close together and far apart; each further worker adds its spare, once."""
+    chance = random.Random(3)
+    limiters = [Throttle(store, clock) for _ in range(3)]
+    went: list[datetime] = []
+
+    for _ in range(1000):
+        clock.go(chance.choice([0.01, 0.5, 3, 11]))
+        if not await chance.choice(limiters).take("contact", FORM, A):
+            went.append(clock.at)
+
+    assert most(went, timedelta(minutes=1)) in range(5, 5 + 2 * FORM.address.spare + 1)
+    assert most(went, timedelta(hours=1)) in range(30, 30 + 2 * FORM.address.spare + 1)
 
 
 async def test_a_quiet_source_costs_at_most_a_call_for_each_post(store: SqliteStore, clock: Clock) -> None:
