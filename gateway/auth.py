@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway import keys
-from gateway.config import Config
+from gateway.config import NAME, Config
 from gateway.domains import ANY, is_listed
 from gateway.errors import Rejected
 
@@ -92,7 +92,8 @@ class Keyring:
         """Let whoever has a key of anything learn that this source is not here; others hear what a wrong key would."""
         hashes = [hash_key(credential) for credential in credentials]
         if not self._known(hashes):
-            raise self._refusal(hashes, f"a key of source {source}")
+            # What can be no name is not repeated: it may be long, or markup.
+            raise self._refusal(hashes, f"a key of source {source}" if NAME.fullmatch(source) else "a source's key")
 
     def is_known(self, credentials: Iterable[str]) -> bool:
         """Whether any key of the configuration was presented."""

@@ -221,7 +221,9 @@ def problem(error: Rejected) -> Response:
         "detail": error.detail,
         **({"fields": error.fields} if error.fields else {}),
     }
-    return Response(dumps(value), error.status, {**error.headers, **NO_REFERRER}, "application/problem+json")
+    # A browser that takes it for a page, against its type, must find no tag in what a caller is told of his own words.
+    body = dumps(value).replace(b"<", rb"\u003c").replace(b">", rb"\u003e")
+    return Response(body, error.status, {**error.headers, **NO_REFERRER}, "application/problem+json")
 
 
 def unavailable() -> Rejected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -179,6 +180,24 @@ async def test_a_stranger_cannot_tell_which_sources_there_are(
     }
 
     assert [401] == [answer[0] for answer in answers]
+
+
+@pytest.mark.parametrize("name", ["<script>", "a" * 4000, "%0d%0ax", "Alertmanager", "a%20b"])
+async def test_what_can_be_no_name_is_not_repeated(gateway: Running, name: str) -> None:
+    """Neither markup nor kilobytes."""
+    reply = await gateway.call("POST", f"/v1/webhooks/{name}", json=ALERT)
+
+    assert (401, "unauthorized") == reply.code
+    assert unquote(name) not in reply.json["detail"]
+
+
+async def test_a_problem_has_no_literal_tag_in_it(gateway: Running) -> None:
+    """Whatever of a caller's words it repeats; as JSON it says the same."""
+    reply = await gateway.send({"to": "<script>alert(1)</script>", "subject": "x", "<b>": 1})
+
+    assert 422 == reply.status
+    assert not {ord("<"), ord(">")} & set(reply.body)
+    assert any("<" in text for text in (*reply.json["fields"], *reply.json["fields"].values()))
 
 
 async def test_a_key_holder_is_told_the_right_door(gateway: Running) -> None:
