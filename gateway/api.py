@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import __version__, openapi, web
+from gateway import __version__, apidocs, openapi, web
 from gateway.apidocs import ApiDocs
 from gateway.auth import Keyring
 from gateway.budget import Budget, default
@@ -71,7 +71,7 @@ def build(
     if not settings.production:
         mail = CapturedMail(store, keyring, access, events)
         mail.add_to(app)
-        Inbox(settings, config, mail).add_to(app)
+        Inbox(settings, config, mail, described=apidocs.available()).add_to(app)
         ApiDocs(app, mail).add_to(app)
 
     async def _refused(request: Request, error: Exception) -> Response:

@@ -90,6 +90,11 @@ class ApiDocs:
         return web.answer(self._app.openapi())
 
 
+def available() -> bool:
+    """Whether there is a page to link to."""
+    return _package() is not None
+
+
 @cache
 def _package() -> Path | None:
     """Where Swagger UI's files are; importing the package would import what it is built from."""

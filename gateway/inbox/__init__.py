@@ -56,6 +56,7 @@ class Inbox:
     settings: Settings
     config: Config
     captured: CapturedMail
+    described: bool
 
     def add_to(self, app: FastAPI) -> None:
         """Register the routes; none is part of the API that /docs describes."""
@@ -146,6 +147,7 @@ class Inbox:
             .render(
                 **values,
                 environment=self.settings.environment,
+                described=self.described,
                 live=[
                     name
                     for name, sender in self.config.senders.items()

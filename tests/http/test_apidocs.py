@@ -70,13 +70,15 @@ async def test_no_other_file_is_served(gateway: Running, name: str) -> None:
     assert 404 == (await gateway.call("GET", f"/docs/{name}")).status
 
 
-async def test_without_the_package_the_page_says_what_is_missing(
-    gateway: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_the_package_the_page_says_what_is_missing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Azure, where it would be dead weight at every start; the description is there all the same."""
+    linked = b'href="/docs"'
+    assert linked in (await (await start()).call("GET", "/")).body
     missing: None = None
     monkeypatch.setattr(apidocs, "_package", lambda: missing)
+    gateway = await start()
 
+    assert linked not in (await gateway.call("GET", "/")).body
     page = await gateway.call("GET", "/docs")
 
     assert (404, "not_found") == page.code
