@@ -158,6 +158,8 @@ class _Reader:
 
     def _end_link(self) -> None:
         url, self._link = self._link, ""
+        if not url:  # of many ends that nobody opened, none looks at all the text again
+            return
         words = "".join(self._out[self._link_from :]).strip()
         shown = url.removeprefix("mailto:")
         if (
@@ -185,7 +187,7 @@ _LINK = Markup('<a class="link" href="{0}" style="color:#1d5fbf">{0}</a>')
 
 
 def longest(text: str) -> int:
-    """How long `lines` may become: a tab is four spaces, and each of those six characters."""
+    """About how long `lines` may become: a tab is four spaces, and each of those six characters."""
     signs = sum(text.count(sign) for sign in "<>&\"'\n")
     return len(text) + 4 * signs + 23 * text.count("\t") + 10 * text.count("  ")
 

@@ -137,6 +137,10 @@ NATIVE_BODIES = [
         for name, piece in {
             "open links": "<a ",
             "links": "<a>",
+            "ends of links": "x</a>",
+            "ends of elements": "</div>x",
+            "rows": "<tr><td>",
+            "nested blocks": "<div>",
             "links with addresses": '<a href="https://example.com/">x</a>',
             "open addresses": "<a href='",
             "open comments": "<!--",

@@ -64,9 +64,11 @@ def _parts(size: int, part: bytes, count: int = 1000) -> bytes:
     return b"".join(text % number for number in range(count)) + b"--b--\r\n"
 
 
-def _one_part(headers: bytes = b'Content-Disposition: form-data; name="a"', *, inside: bytes = b"x") -> Make:
+def _one_part(
+    headers: bytes = b'Content-Disposition: form-data; name="a"', *, first: bytes = b"", inside: bytes = b"x"
+) -> Make:
     def make(size: int) -> bytes:
-        return b"--b\r\n" + headers + b"\r\n\r\n" + inside * (size // len(inside)) + b"\r\n--b--\r\n"
+        return b"--b\r\n" + headers + b"\r\n\r\n" + first + inside * (size // len(inside)) + b"\r\n--b--\r\n"
 
     return make
 
@@ -198,6 +200,34 @@ FORM_BODIES = [
     Hostile("multipart: line ends", _one_part(inside=b"\r\n"), MULTIPART),
     Hostile("multipart: almost boundaries", _one_part(inside=b"\r\n--"), MULTIPART),
     Hostile("multipart: almost boundaries, longer", _one_part(inside=b"\r\n--\r"), MULTIPART),
+    *(
+        Hostile(
+            f"multipart: a file {name} of {what}",
+            _one_part(
+                f'Content-Disposition: form-data; name="a"; filename="{name}"'.encode(), first=first, inside=piece
+            ),
+            MULTIPART,
+        )
+        for name, what, first, piece in (
+            ("a.png", "PNG", b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IDAT"),
+            ("a.png", "brackets", b"\x89PNG\r\n\x1a\n", b"<"),
+            ("a.pdf", "PDF", b"%PDF-1.4\n", b"%PDF-"),
+            ("a.pdf", "objects", b"%PDF-1.4\n", b"1 0 obj <<"),
+            ("a.pdf", "blanks", b"", b" "),
+            ("a.jpg", "marks", b"\xff\xd8\xff", b"\xff\xd8\xff"),
+            ("a.gif", "heads", b"GIF89a", b"GIF89a"),
+            ("a.svg", "comments", b"<svg", b"<!--"),
+            ("a.html", "brackets", b"<html>", b"<"),
+            ("a.txt", "blanks", b"", b" \n"),
+            ("a.txt", "letters", b"", b"a"),
+            ("a.csv", "commas", b"", b","),
+            ("a.zip", "entries", b"PK\x03\x04", b"PK\x01\x02"),
+            ("a.docx", "entries", b"PK\x03\x04", b"PK\x03\x04[Content_Types].xml"),
+            ("a.webp", "chunks", b"RIFF\x00\x00\x00\x00WEBP", b"VP8 "),
+            ("a.heic", "boxes", b"\x00\x00\x00\x18ftypheic", b"\x00\x00\x00\x08free"),
+            ("a.exe", "heads", b"MZ", b"MZ"),
+        )
+    ),
     Hostile(
         "multipart: a file of carriage returns",
         _one_part(b'Content-Disposition: form-data; name="a"; filename="a.txt"', inside=b"\r"),

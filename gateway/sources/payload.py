@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_qp
-from codecs import charmap_decode
+from codecs import charmap_decode, getincrementaldecoder
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -29,6 +29,9 @@ from gateway.sources.multipart import Part, is_multipart, parts
 
 MOST_PAIRS = 1000
 """Form fields that are read; what is beyond is only counted."""
+
+PIECE = 64 * 1024
+"""What one call works on where it may take long, so that other threads have their turn."""
 
 MOST_BARE = 1000
 """Per cent signs of a field that begin no escape; one with more was not escaped at all."""
@@ -138,7 +141,7 @@ def decode(body: bytes, charset: str = "") -> str:
     """Text of whatever bytes: by its BOM, as UTF-8, in the charset its sender named, as windows-1252."""
     for mark, encoding in _BOMS:
         if body.startswith(mark):
-            return body[len(mark) :].decode(encoding, "replace")
+            return _in_pieces(body[len(mark) :], encoding)
     try:
         return body.decode()
     except UnicodeDecodeError:
@@ -154,7 +157,14 @@ def _in_codec(raw: bytes, codec: str) -> str:
     """Text by one of the codecs that a caller may name; what is no character becomes U+FFFD."""
     table = _table(codec)
     # The error handler would be called for each byte that is no character, at 40 times the time.
-    return charmap_decode(raw, "strict", table)[0] if table else raw.decode(codec, "replace")
+    return charmap_decode(raw, "strict", table)[0] if table else _in_pieces(raw, codec)
+
+
+def _in_pieces(raw: bytes, codec: str) -> str:
+    """Text by its codec. A single call would keep every other thread waiting, a second for 10 MB of what is no text."""
+    decoder = getincrementaldecoder(codec)("replace")
+    pieces = [decoder.decode(raw[at : at + PIECE]) for at in range(0, len(raw), PIECE)]
+    return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
 @cache
@@ -180,7 +190,10 @@ def _known(charset: str) -> str:
 
 def plain(text: str) -> str:
     """`text` with one kind of line break and no character that is none."""
-    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if len(text) <= PIECE:
+        return _UNPRINTABLE.sub("\ufffd", text)
+    return "".join(_UNPRINTABLE.sub("\ufffd", text[at : at + PIECE]) for at in range(0, len(text), PIECE))
 
 
 def _is_form(text: str, media: str) -> bool:
