@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.errors import Full
 from gateway.ledger import Amendment
 from gateway.message import OPEN, Status
 from gateway.queues import Intake
+from gateway.telemetry import LOGGER, Line
 from tests.conftest import CONFIG, KEYS, Reply, Running, Start
 from tests.factories import make_entry, make_messages
 from tests.http.test_webhooks import alert
@@ -158,6 +160,22 @@ async def test_a_queue_message_that_was_taken_already_is_dealt_with(bounded: Run
     await intake.take(body, "1")
 
     assert 2 == await listed(bounded, "app")
+
+
+async def test_the_timer_says_which_source_has_no_room(bounded: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """Each minute, beside what waits; so that somebody is told before callers are."""
+    await fill(bounded, "app")
+
+    async def lengths() -> dict[str, int]:
+        return {}
+
+    with caplog.at_level(logging.INFO, LOGGER.name):
+        await bounded.gateway.upkeep.round(lengths)
+
+    told = [record.msg for record in caplog.records if isinstance(record.msg, Line)]
+    assert {("source_full", "app")} == {
+        (line.facts["code"], line.facts["source"]) for line in told if line.event == "bound_reached"
+    }
 
 
 async def test_a_storm_of_ten_thousand_alerts_fits(start: Start) -> None:
