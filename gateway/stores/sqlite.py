@@ -131,8 +131,9 @@ class SqliteStore:
             now, most = await room(row), row
         if row is None or isinstance(row, int):
             return None
-        until, body, attempts, unresolved, submitted, reason, facts, operation, claims, reports = row
-        found = Message.model_validate_json(body)
+        # Taken out of the row, which lives on until the next turn of the event loop: a large mail is there only once.
+        found = Message.model_validate_json(row.pop(0))
+        until, attempts, unresolved, submitted, reason, facts, operation, claims, reports = row
         return Claim(
             message=found.model_copy(update={"operation_id": operation}) if operation else found,
             owner=owner,

@@ -148,11 +148,17 @@ class Lane:
             return
         self._tell(_finish, self._opened)
         try:
-            while jobs := self._take():
-                self._answer(connection, jobs)
+            while self._work_off(connection):
+                pass  # nothing of a batch is held while the next one is waited for: it may hold a large mail
         finally:
             connection.close()
             self._tell(_finish, self._ended)
+
+    def _work_off(self, connection: sqlite3.Connection) -> bool:
+        jobs = self._take()
+        if jobs:
+            self._answer(connection, jobs)
+        return bool(jobs)
 
     def _answer(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
         try:

@@ -81,8 +81,8 @@ def add(connection: Connection, new: Addition) -> list[Row] | None:
 
 def claim(
     connection: Connection, key: MessageKey, owner: str, now: int, leases: dict[str, int], most: int
-) -> Row | int | None:
-    """Take a message; when the claim ends, and the row as it was before, from its content on.
+) -> list[Any] | int | None:
+    """Take a message; its content, when the claim ends, and the row as it was before, from its attempts on.
 
     Only the size of a content that is larger than `most`.
     """
@@ -99,7 +99,7 @@ def claim(
     # Due and still "sending": the holder's time is over and it never said what became of the message.
     lost = history_line(moment(due), "claim_expired", Reason.CRASHED) if status == Status.SENDING else ""
     connection.execute(CLAIM, (owner, until, now, lost, notification, key.number))
-    return (until, content, *rest)
+    return [content, until, *rest]
 
 
 def record(connection: Connection, fence: Row, facts: dict[str, str]) -> dict[str, str] | None:

@@ -243,6 +243,9 @@ class _Encoded(bytes):
     def encode(self, *_: str) -> bytes:
         return self
 
+    def __deepcopy__(self, _: object) -> bytes:
+        return self  # the client copies the whole request before it sends it
+
 
 def _by_parts(message: Message) -> bytes:
     return _Encoded(joined(pieces(payload(message, bytes), ascii_only=True)))

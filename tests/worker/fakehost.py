@@ -88,7 +88,7 @@ class Host:
             return Refused(404)
         triggers = Triggers(self.worker, settings.queues, self._environ, self._lease)
         await self._stack.enter_async_context(triggers)
-        return Front(self.worker, settings.route_prefix, triggers, self._environ)
+        return Front(self.worker, settings, triggers, self._environ)
 
 
 class _Server(uvicorn.Server):

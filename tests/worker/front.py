@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from tests.worker import messages, trace
+from tests.worker.hostfile import HostFile
 from tests.worker.messages import Message
 from tests.worker.triggers import Triggers, disabled
 from tests.worker.worker import Function, InvocationFailed, Worker
@@ -23,7 +24,11 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 BODY_LIMIT = 104_857_600
-"""FUNCTIONS_REQUEST_BODY_SIZE_LIMIT's default: the longest Content-Length the host takes."""
+"""The longest Content-Length that the host takes, unless LIMIT says another."""
+
+LIMIT = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+AT_ONCE = "AzureFunctionsJobHost__extensions__http__maxConcurrentRequests"
+"""An app setting of such a name goes before host.json."""
 
 MASTER_KEY = "example-master-key"
 """Opens the host's own paths; of those only `POST /admin/functions/NAME` is answered here."""
@@ -84,16 +89,20 @@ class Route(NamedTuple):
 class Front:
     """Routes, converts, invokes, converts back."""
 
-    def __init__(self, worker: Worker, prefix: str, triggers: Triggers, environ: Mapping[str, str]) -> None:
-        """`prefix` is host.json's routePrefix, `environ` the app's settings."""
+    def __init__(self, worker: Worker, settings: HostFile, triggers: Triggers, environ: Mapping[str, str]) -> None:
+        """`settings` is host.json, `environ` the app's settings."""
         self.worker = worker
-        self.routes = list(_routes(worker, prefix, environ))
+        self.routes = list(_routes(worker, settings.route_prefix, environ))
         self._triggers = triggers
+        at_once = int(environ.get(AT_ONCE, settings.max_concurrent_requests))
+        self._longest = int(environ.get(LIMIT, BODY_LIMIT))
+        self._places = asyncio.Semaphore(at_once if at_once > 0 else 2**31)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        """One request."""
+        """One request; beyond maxConcurrentRequests it waits here, its body unread."""
         try:
-            response = await self._answer(scope, receive)
+            async with self._places:
+                response = await self._answer(scope, receive)
         except BadRequest:
             response = Response(400)
         await _send(send, response)
@@ -112,7 +121,7 @@ class Front:
         if route.function.trigger.get("authLevel", "FUNCTION") != "ANONYMOUS":
             return Response(401)
         length = int(headers.get("content-length", "0"))
-        if length > BODY_LIMIT:
+        if length > self._longest:
             return Response(500)
         # Without a Content-Length the body is lost: azure-functions-host issue 4926.
         body = await _body(receive) if length else b""
