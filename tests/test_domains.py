@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from gateway.address import Address, Addresses, folded, folded_pattern
 from gateway.domains import domain_of, domain_pattern, is_listed, listed_origin, origin_of
 from gateway.routing import _allow_pattern
+from tests.documents import ROOT
 
 ADDRESSES = TypeAdapter[tuple[Address, ...]](Addresses)
 
@@ -170,6 +172,15 @@ def test_a_pattern_that_matches_nobody_is_a_mistake(pattern: str) -> None:
 def test_stars_may_stand_anywhere_in_a_domain() -> None:
     """In labels of their own, in a part of one, several of them."""
     assert "*.a.*-x.xn--mller-kva.de" == domain_pattern("*.A.*-X.müller.de")
+
+
+def test_nobody_folds_an_address_by_rules_of_his_own() -> None:
+    """Python's codec has the rules of 2003, and lower case alone leaves a domain as its author wrote it."""
+    own = re.compile(r"""encode\(["']idna|mail\w*\.lower\(\)|mailbox\.lower\(\)|address\.lower\(\)""")
+    files = [path for path in (ROOT / "gateway").rglob("*.py") if path.name != "address.py"]
+
+    assert len(files) > 100
+    assert [] == [path.name for path in files if own.search(path.read_text("utf-8"))]
 
 
 # ------------------------------------------------------------------------------------------------------------- origins
