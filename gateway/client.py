@@ -22,6 +22,7 @@ from typing import Any
 
 from gateway.clock import wall_clock
 from gateway.store_secret import StoreSecret
+from gateway.telemetry import WARNING, log
 from gateway.waiting import ShortWait
 
 Address = IPv4Address | IPv6Address
@@ -67,6 +68,7 @@ class Clients:
     clock: Callable[[], datetime] = wall_clock
     _key: bytes = field(default=b"", repr=False)
     _own: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _warned: bool = False
     _waiting: ShortWait = field(default_factory=ShortWait)
 
     async def tags(self, scope: MutableMapping[str, Any]) -> Tags:
@@ -87,9 +89,13 @@ class Clients:
         """The client's address or network; "" where nothing is known."""
         peer = scope.get("client")
         address = address_of(peer[0]) if peer else None
-        if address is not None and self._trusts(address):
+        if address is not None and (address.is_loopback or self._trusts(address)):
             said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-            address = self._behind(address, ",".join(said))
+            if self._trusts(address):
+                address = self._behind(address, ",".join(said))
+            elif said and not self._warned:
+                self._warned = True
+                log("proxy_untrusted", WARNING, problem="a proxy on this machine is not in trusted_proxies")
         return _counted(address) if address is not None else ""
 
     def _behind(self, proxy: Address, forwarded: str) -> Address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,20 @@ async def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
     clients = at(NOON, store, PROXIES)
 
     assert client == clients.client(scope(peer, forwarded))
+
+
+async def test_a_proxy_on_this_machine_that_is_not_trusted_is_pointed_out_once(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or all visitors would share one limit, and nobody knew why; a stranger cannot write the line."""
+    clients, trusting = at(NOON, store), at(NOON, store, ("127.0.0.1",))
+    for peer in ("203.0.113.7", "127.0.0.1", "127.0.0.1", "::1"):
+        clients.client(scope(peer, "198.51.100.1"))
+    clients.client(scope("127.0.0.1"))
+    trusting.client(scope("127.0.0.1", "198.51.100.1"))
+
+    (line,) = [json.loads(message) for message in caplog.messages]
+    assert {"event": "proxy_untrusted", "problem": "a proxy on this machine is not in trusted_proxies"} == line
 
 
 @pytest.mark.parametrize(
