@@ -48,10 +48,13 @@ $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/host: $(VENV)/bin/python requirements.txt requirements-host.txt
+$(VENV)/host: $(VENV)/bin/python requirements-core.txt requirements-host.txt
 	$(PIP) -r requirements-host.txt
 	@touch $@
 
-$(VENV)/dev: $(VENV)/bin/python requirements.txt requirements-host.txt requirements-otel.txt requirements-dev.txt
-	$(PIP) -r requirements-dev.txt
+# What Azure installs needs 3.13, as the tests of its worker do.
+$(VENV)/dev: $(VENV)/bin/python requirements.txt requirements-core.txt requirements-host.txt requirements-otel.txt requirements-dev.txt
+	if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; \
+	then $(PIP) -r requirements-dev.txt -r requirements.txt; \
+	else $(PIP) -r requirements-dev.txt; fi
 	@touch $@ $(VENV)/host

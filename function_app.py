@@ -25,8 +25,10 @@ async def http(req: func.HttpRequest, context: func.Context) -> func.HttpRespons
 @app.timer_trigger("timer", "0 * * * * *")
 async def sweep(timer: func.TimerRequest, context: func.Context) -> None:
     """Every minute: ring for what is due, purge what is old, say what waits."""
-    from gateway import triggers
+    from gateway import packages
 
+    with packages.complete():
+        from gateway import triggers
     await triggers.on_timer(context.trace_context.trace_parent, late=timer.past_due)
 
 
@@ -34,8 +36,10 @@ def on_queue(queue: str) -> None:
     """A function for each queue, named as the queue is."""
 
     async def run(msg: func.QueueMessage, context: func.Context) -> None:
-        from gateway import triggers
+        from gateway import packages
 
+        with packages.complete():
+            from gateway import triggers
         await triggers.on_queue(queue, msg.get_body(), msg.id or "", context.trace_context.trace_parent)
 
     # As bytes: in text the host looks for fields of its own ("id", "InsertionTime"), and believes them.

@@ -18,7 +18,7 @@ The way of one notification, as the modules stand:
 
 Values travel forward only: payload → Notification → Message → Receipt → ledger. wiring.py is the one place that knows
 all parts; host.py and listener.py run them on one machine (protocol.py and connections.py: how long a caller is waited
-for), function_app.py, asgi.py and triggers.py on Azure Functions.
+for), function_app.py, asgi.py and triggers.py on Azure Functions; packages.py says there what cannot be imported.
 """
 
 __version__ = "0.1.0"

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
 
-from gateway import telemetry
+from gateway import packages, telemetry
 from gateway.errors import ConfigurationError
 from gateway.telemetry import ERROR, log
 
@@ -83,10 +83,8 @@ class Bridge:
         try:
             lifespan = _Lifespan(await self._factory())
             await lifespan.startup()
-        except ConfigurationError as error:
-            for problem in error.problems:
-                log("configuration_invalid", ERROR, problem=str(problem))
-            raise
+        except (ConfigurationError, ImportError) as error:
+            raise packages.explained(error) from None
         except Exception as error:
             log("start_failed", ERROR, error=error)
             raise
@@ -179,6 +177,7 @@ async def _call(lifespan: _Lifespan, scope: Event, body: bytes) -> Answer:
     with _Caught() as caught:
         await lifespan.app({**scope, "state": dict(lifespan.state)}, exchange.receive, exchange.send)
     if caught.error:
+        packages.explained(caught.error)
         log("request_failed", ERROR, error=caught.error)
     if exchange.ended.is_set():
         return exchange.answer()

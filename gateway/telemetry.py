@@ -120,13 +120,16 @@ class Formatter(logging.Formatter):
 
 
 def describe(error: BaseException) -> str:
-    """An exception's type and the lines it passed through, without its message."""
+    """An exception's type and the lines it passed through, without its message; and what could not be imported."""
+    kind = type(error).__name__
+    if isinstance(error, ImportError):  # most likely a package that was built for another Python
+        kind = f"{kind} of {error.name} in {sys.implementation.cache_tag}"
     places = []
     trace = error.__traceback__
     while trace is not None:
         places.append(f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return f"{type(error).__name__} at {' > '.join(places[-6:])}" if places else type(error).__name__
+    return f"{kind} at {' > '.join(places[-6:])}" if places else kind
 
 
 def configure(*, as_json: bool | None = None, level: int = logging.INFO) -> None:

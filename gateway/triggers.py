@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from gateway import telemetry, wiring
+from gateway import packages, telemetry, wiring
 from gateway.clock import wall_clock
-from gateway.errors import ConfigurationError, NoRoom, Rejected, StoreUnavailable
+from gateway.errors import NoRoom, Rejected, StoreUnavailable
 from gateway.ledger import Report
 from gateway.message import OPEN, Priority, Status
 from gateway.queues import Account, Intake, readable
@@ -72,8 +72,7 @@ class NotDone(Exception):
 
 def _not_done(event: str, error: Exception, queue: str = "") -> NotDone:
     """Say why in the log."""
-    for problem in error.problems if isinstance(error, ConfigurationError) else ():
-        log("configuration_invalid", ERROR, problem=str(problem))
+    packages.explained(error)
     log(event, ERROR, queue=queue, error=error)
     return NotDone(f"{type(error).__name__}; the log line {event} says more")
 

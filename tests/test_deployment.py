@@ -20,6 +20,7 @@ from tests.documents import ROOT, documents
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PARAMETERS = (ROOT / "infra/main.parameters.json").read_text("utf-8")
+ENDS = ("", "-core", "-host", "-otel", "-dev")
 MAIN = (ROOT / "infra/main.bicep").read_text("utf-8")
 
 
@@ -35,7 +36,10 @@ def test_azd_finds_one_function_app_in_this_folder() -> None:
     ((name, service),) = project["services"].items()
     assert {"project": "./", "language": "python", "host": "function", "remoteBuild": True} == service
     assert f"'azd-service-name': '{name}'" in (ROOT / "infra/function.bicep").read_text("utf-8")
-    assert "hooks" not in project
+    # .funcignore is read since 1.18.0, JSON parameters are parsed since 1.23.4, remoteBuild is known since 1.23.5.
+    least = re.fullmatch(r">= (\d+)\.(\d+)\.(\d+)", project["requiredVersions"]["azd"])
+    assert least
+    assert tuple(map(int, least.groups())) >= (1, 23, 5)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -162,7 +166,7 @@ def test_only_what_is_on_main_is_deployed(clone: Path, tmp_path: Path, ref: str,
 @pytest.mark.skipif(sys.platform != "linux" or sys.version_info[:2] != (3, 13), reason="what Azure installs")
 def test_what_the_pinned_packages_pull_in_is_pinned_too() -> None:
     """So that two builds of one commit are alike."""
-    text = "\n".join((ROOT / f"requirements{end}.txt").read_text("utf-8") for end in ("", "-host", "-otel", "-dev"))
+    text = "\n".join((ROOT / f"requirements{end}.txt").read_text("utf-8") for end in ENDS)
     pinned = {
         canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)
     }

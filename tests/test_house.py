@@ -14,6 +14,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -260,9 +261,7 @@ def test_few_lines_are_excepted_from_the_checkers_and_each_says_why() -> None:
 # ------------------------------------------------------------------------------------------------- the other files
 
 
-@pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-host.txt", "requirements-otel.txt", "requirements-dev.txt"]
-)
+@pytest.mark.parametrize("name", [f"requirements{end}.txt" for end in ("", "-core", "-host", "-otel", "-dev")])
 def test_requirements_are_pinned_and_name_no_address(name: str) -> None:
     """One exact version each, from whatever registry the machine uses."""
     lines = [line for line in (ROOT / name).read_text("utf-8").splitlines() if line and not line.startswith("#")]
@@ -272,12 +271,16 @@ def test_requirements_are_pinned_and_name_no_address(name: str) -> None:
     assert [] == [line for line in lines if not pin.fullmatch(line)]
 
 
-def test_what_azure_installs_is_complete() -> None:
-    """Both of Microsoft's packages are pinned, for the Python that has them."""
-    text = (ROOT / "requirements.txt").read_text("utf-8")
+def test_a_build_on_the_wrong_python_fails_instead_of_installing_half() -> None:
+    """No marker leaves a package out: what needs 3.13 is asked for on any Python, Microsoft's two pinned ones first."""
+    azure, core = ((ROOT / f"requirements{end}.txt").read_text("utf-8") for end in ("", "-core"))
+    asked = [line for line in azure.splitlines() if line and not line.startswith("#")]
 
-    for package in ("azure-functions", "azure-functions-runtime"):
-        assert re.search(rf'^{package}==[\d.]+ ; python_version >= "3\.13"$', text, re.MULTILINE), package
+    assert "-r requirements-core.txt" == asked[0]
+    assert [] == [line for line in [*asked, *core.splitlines()] if ";" in line and not line.startswith("#")]
+    assert ["azure-functions", "azure-functions-runtime"] == [line.partition("==")[0] for line in asked[1:3]]
+    if sys.version_info >= (3, 13):
+        assert {">=3.13"} == {metadata(name.partition("==")[0])["Requires-Python"].split(",")[0] for name in asked[1:3]}
 
 
 def test_no_file_holds_both_sides_of_a_merge() -> None:

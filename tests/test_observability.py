@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from gateway.telemetry import ALLOWED
+from gateway.telemetry import ALLOWED, describe
 from tests.documents import Block, documents
 from tests.events import PASSED_ON, events, passed_on
 from tests.infra import kql
@@ -26,6 +27,13 @@ DELIVERY = {"notification", "message", "source", "sender", "transport", "attempt
 def test_every_event_is_in_the_table_and_nothing_else() -> None:
     """A word that nobody explains is of no use at night."""
     assert events() == PAGE.table("Events").keys()
+
+
+def test_a_package_that_cannot_be_imported_is_named_with_the_python_that_runs() -> None:
+    """Wherever it happens: most likely it was built for another one."""
+    error = ModuleNotFoundError("the text may quote anything", name="pydantic_core._pydantic_core")
+
+    assert describe(error) == f"ModuleNotFoundError of pydantic_core._pydantic_core in {sys.implementation.cache_tag}"
 
 
 def test_every_word_is_found_in_the_code() -> None:

@@ -14,12 +14,14 @@ from tests.infra.bicep import INFRA, ROOT
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*.ps1"))
 
+HOOKS = sorted((ROOT / "scripts/hooks").glob("*.ps1"))
+
 NEWER = re.compile(r"\?\?|\?\.\w|&&|\|\||\s\?\s[^{]*\s:\s|-Parallel\b|\bclean\s*\{")
 """What Windows PowerShell 5.1 does not parse; no such machine runs these tests."""
 
 PARSE = """
 $found = $null
-foreach ($file in Get-ChildItem '{folder}' -Filter *.ps1) {{
+foreach ($file in Get-ChildItem '{folder}' -Filter *.ps1 -Recurse) {{
     [void][Management.Automation.Language.Parser]::ParseFile($file.FullName, [ref]$null, [ref]$found)
     foreach ($mistake in $found) {{ "$($file.Name): $mistake" }}
 }}
@@ -51,7 +53,7 @@ def test_every_script_parses(tmp_path: Path) -> None:
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+@pytest.mark.parametrize("script", [*SCRIPTS, *HOOKS], ids=lambda script: script.name)
 def test_a_script_keeps_to_what_windows_powershell_takes(script: Path) -> None:
     """Plain ASCII, since 5.1 reads a file without a mark as ANSI, and no newer syntax."""
     code = re.sub(r"<#.*?#>|#[^\n]*|'[^'\n]*'|\"[^\"\n]*\"", "", script.read_text("ascii"), flags=re.DOTALL)

@@ -85,6 +85,51 @@ def test_importing_it_loads_nothing_of_ours_and_reads_no_configuration() -> None
     assert loaded.stdout.split() == ["function_app"]
 
 
+BROKEN = """
+import asyncio, sys
+sys.modules["MODULE"] = None  # as a package that was built for another Python: it is there, and its import fails
+from types import SimpleNamespace
+import azure.functions as func
+import function_app
+context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=""))
+functions = {one.get_function_name(): one.get_user_function() for one in function_app.app.get_functions()}
+def call(name, argument):
+    try:
+        return asyncio.run(functions[name](argument, context))
+    except Exception as error:
+        print(type(error).__name__, name)
+post = func.HttpRequest("POST", "http://h/v1/notifications", body=b"{}")
+answer = call("http", post)
+print(answer.status_code, answer.get_body().decode())
+call("outbox", func.QueueMessage(body=b"00000000-0000-4000-8000-000000000000-1"))
+call("outbox_poison", func.QueueMessage(body=b"00000000-0000-4000-8000-000000000000-1"))
+call("sweep", SimpleNamespace(past_due=False))
+"""
+
+
+@pytest.mark.parametrize("module", ["pydantic", "pydantic_core._pydantic_core", "yaml", "gateway.wiring"])
+def test_a_package_for_another_python_is_named_in_the_log_and_answered_503(module: str) -> None:
+    """Its first import fails: an empty 500 on every door otherwise, and messages that go to poison unexplained."""
+    script = BROKEN.replace("MODULE", module)
+    settings = {
+        "GATEWAY_STORE": "azure",
+        "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+        "GATEWAY_ENVIRONMENT": "local",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=settings, capture_output=True, text=True, check=True
+    )
+
+    door = next(line for line in done.stdout.splitlines() if line.startswith("503"))
+    assert "configuration_invalid" in door
+    assert ["outbox", "outbox_poison", "sweep"] == re.findall(r"^\w+ (\w+)$", done.stdout, re.MULTILINE)
+    lines = re.findall(r'"problem": "requirements.txt:0: ([^:]+): [^"]*', done.stderr)
+    assert len(lines) >= 4, done.stderr
+    assert f"Python {sys.version.split()[0]}" in done.stderr
+    assert sys.implementation.cache_tag in done.stderr
+
+
 async def test_what_a_caller_sends_reaches_the_application(caller: Caller, behind: Behind) -> None:
     """Method, query, headers and body; the empty value that the host leaves out of `params` is there."""
     behind(echo)

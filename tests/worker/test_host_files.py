@@ -24,7 +24,7 @@ HOST = ROOT / "host.json"
 SAMPLE = ROOT / "local.settings.sample.json"
 IGNORED = (ROOT / ".funcignore").read_text("utf-8").splitlines()
 GIT_IGNORED = (ROOT / ".gitignore").read_text("utf-8").splitlines()
-NEEDED = ("function_app.py", "gateway", "gateway.yaml", "host.json", "requirements.txt")
+NEEDED = ("function_app.py", "gateway", "gateway.yaml", "host.json", "requirements.txt", "requirements-core.txt")
 HOST_NAMES = frozenset({"FUNCTIONS_WORKER_RUNTIME"})
 
 
