@@ -166,9 +166,8 @@ def test_every_file_says_the_same_python() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text("utf-8"))
     makefile = (ROOT / "Makefile").read_text("utf-8")
 
-    assert (
-        f"sys.version_info < ({newest.replace('.', ', ')})'; \\\n\tthen $(PIP) -r requirements-dev.txt -r" in makefile
-    )
+    assert f"sys.exit(sys.version_info < ({newest.replace('.', ', ')}))'; \\\n" in makefile
+    assert "then $(PIP) -r requirements-dev.txt -r requirements.txt;" in makefile
     assert {newest, oldest} == set(workflow["jobs"]["test"]["strategy"]["matrix"]["python"])
     assert [oldest, f"py{oldest.replace('.', '')}"] == [
         project["tool"]["mypy"]["python_version"],
