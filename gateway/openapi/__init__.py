@@ -124,17 +124,17 @@ CAPTURED = route(
         query("wait", "seconds to wait for the first match, at most 120"),
         *PAGING,
     ],
-    keyed=False,
+    at_home=True,
 )
 FORGET = route(
-    "Delete captured mail", "captured mail", {200: {"description": "how many"}, **problems(401, 403)}, keyed=False
+    "Delete captured mail", "captured mail", {200: {"description": "how many"}, **problems(401, 403)}, at_home=True
 )
 RAW = route(
     "One captured mail as message/rfc822",
     "captured mail",
     {200: {"description": "the mail", "content": {"message/rfc822": {}}}, **problems(401, 403, 404)},
     parameters=[path("id", "the mail's id")],
-    keyed=False,
+    at_home=True,
 )
 
 _SECURITY = {

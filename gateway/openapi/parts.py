@@ -113,8 +113,9 @@ def route(
     body: dict[str, Any] | None = None,
     parameters: list[dict[str, Any]] | None = None,
     keyed: bool = True,
+    at_home: bool = False,
 ) -> dict[str, Any]:
-    """Keyword arguments for one of FastAPI's decorators."""
+    """Keyword arguments for one of FastAPI's decorators; `at_home`: no key is needed on one's own machine."""
     extra: dict[str, Any] = {}
     if body:
         extra["requestBody"] = {"required": True, "content": body}
@@ -122,6 +123,7 @@ def route(
         extra["parameters"] = parameters
     if keyed:
         extra["security"] = [{"bearer": []}, {"header": []}, {"basic": []}, {"code": []}]
+        extra["security"] += [{}] if at_home else []
     first = next(iter(responses))
     return {
         "summary": summary,

@@ -54,6 +54,17 @@ async def test_the_page_has_nothing_of_others_and_says_so(gateway: Running) -> N
         assert reply.headers["Content-Type"].startswith("text/css" if path.endswith("css") else "text/javascript")
 
 
+async def test_the_page_offers_a_key_where_one_may_be_needed(gateway: Running) -> None:
+    """An operator tries captured mail with it; on one's own machine none is needed, and health never needs one."""
+    paths = (await gateway.call("GET", "/openapi.json")).json["paths"]
+    needs = {path: route["get"].get("security") for path, route in paths.items() if "get" in route}
+
+    assert {} in needs["/v1/captured"]
+    assert {"bearer": []} in needs["/v1/captured/{id}/raw"]
+    assert {} not in needs["/v1/notifications"]
+    assert needs["/health/live"] is None
+
+
 async def test_the_page_takes_only_the_files_that_were_looked_at(gateway: Running) -> None:
     """A newer package needs its hashes here: a browser runs no other script beside a field for keys."""
     text = (await gateway.call("GET", "/docs")).body.decode()
