@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import unescape
+from itertools import islice
 
 from markupsafe import Markup, escape
 
 READ_LIMIT = 200_000
 """Characters of HTML that are made into text; a longer mail is read as HTML by everybody who can read it at all."""
+
+MOST_TOKENS = 20_000
+"""Tags and texts of it that are read; a real mail of that length has a quarter of them."""
 
 CELL_GAP = "   "
 """What stands between the cells of a row."""
@@ -46,7 +50,7 @@ _LINES = frozenset(
 def text_of(html: str) -> str:
     """The readable text of an HTML document: links as `text (url)`, rows as lines, no scripts and styles."""
     reader = _Reader()
-    for name, close, content in tokens(html[:READ_LIMIT]):
+    for name, close, content in islice(tokens(html[:READ_LIMIT]), MOST_TOKENS):
         if not name:
             reader.text(unescaped(content))
         elif close:

@@ -63,7 +63,8 @@ class Doors:
             except reports.Unreadable:
                 return "unreadable"
         if door == "queue":
-            await Intake(self.gateway.config, self.gateway.store, lambda: self.gateway.line, None).take(body, "m")
+            named = body.replace(b"{", b'{"source": "app", ', 1)
+            await Intake(self.gateway.config, self.gateway.store, lambda: self.gateway.line, None).take(named, "m")
             return "taken"
         key = {"form": {}, "webhook": {"x-api-key": KEYS["alertmanager"]}, "native": {"x-api-key": KEYS["app"]}}[door]
         status, answer = await self.request("POST", PATHS[door], body, {**headers, **key})

@@ -138,6 +138,10 @@ NATIVE_BODIES = [
             "open links": "<a ",
             "links": "<a>",
             "ends of links": "x</a>",
+            "elements that call": "<link>",
+            "open elements that call": "<link ",
+            "elements that call, quoted": '<link "',
+            "elements that describe": "<meta charset=a>",
             "ends of elements": "</div>x",
             "rows": "<tr><td>",
             "nested blocks": "<div>",
@@ -191,6 +195,27 @@ def _alerts(labels: str, count: int | None = None) -> Make:
     return make
 
 
+def _told(piece: str, count: int = 200) -> Make:
+    """Alerts that each say much."""
+
+    def make(size: int) -> bytes:
+        text = piece * max(1, size // count // len(piece))
+        one = '{"labels":{"alertname":"A"},"annotations":{"summary":"' + text + '"}},'
+        return ('{"alerts":[' + one * count + '{"labels":{"a":"b"}}]}').encode()
+
+    return make
+
+
+def _labelled(count: int) -> Make:
+    """Alerts with as many labels as one may have, the same or not."""
+
+    def make(size: int) -> bytes:
+        labels = ",".join(f'"l{number}":"{number}"' for number in range(max(1, min(490, size // count // 12))))
+        return ('{"alerts":[' + ",".join(['{"labels":{' + labels + "}}"] * count) + "]}").encode()
+
+    return make
+
+
 ALERT_BODIES = [
     Hostile("alerts: many", _alerts('"severity":"critical"')),
     Hostile("alerts: many labels", numbered('"l%d":"",', '{"alerts":[{"labels":{', '"alertname":"A"}}]}')),
@@ -212,6 +237,12 @@ ALERT_BODIES = [
             '"l%d":"https://example.com/x",', '{"alerts":[{"labels":{"a":"b"},"annotations":{', '"summary":"A"}}]}'
         ),
     ),
+    Hostile("alerts: texts of brackets", _told("<")),
+    Hostile("alerts: texts of tabs", _told("\\t")),
+    Hostile("alerts: texts of blanks", _told("a  ")),
+    Hostile("alerts: texts of addresses", _told("https://a.example/ ")),
+    Hostile("alerts: many labels of many", _labelled(40)),
+    Hostile("alerts: many labels of very many", _labelled(1000)),
     Hostile("alerts: a long label", run_of("x ", '{"alerts":[{"labels":{"alertname":"', '"}}]}')),
     Hostile(
         "alerts: a long text",

@@ -85,6 +85,13 @@ def _fields(name: str, value: str, count: int = 1000) -> Make:
     return lambda size: b"&".join([f"{name}=".encode() + value.encode() * (size // count // len(value))] * count)
 
 
+def _named_fields(piece: str, count: int = 190) -> Make:
+    """A form that is taken: fields of different names."""
+    return lambda size: "&".join(
+        f"f{number}={piece * (size // count // len(piece))}" for number in range(count)
+    ).encode()
+
+
 JSON_BODIES = [
     Hostile("json: a list of zeros", run_of("0,", "[", "0]")),
     Hostile("json: a list of empty objects", run_of("{},", "[", "0]")),
@@ -177,6 +184,16 @@ FORM_BODIES = [
     Hostile("urlencoded: short entities", run_of("&#1;".replace("&", "%26"), "_charset_=big5&a="), URLENCODED),
     Hostile("urlencoded: many fields of broken JSON", _fields("payload", '["'), URLENCODED),
     Hostile("urlencoded: many fields of broken lists", _fields("data", "[[0,"), URLENCODED),
+    *(
+        Hostile(f"urlencoded: 190 fields of {what}", _named_fields(piece), URLENCODED)
+        for what, piece in (
+            ("brackets", "<"),
+            ("tabs", "%09"),
+            ("line breaks", "%0A"),
+            ("words", "a+"),
+            ("marks", "%E2%80%AE"),
+        )
+    ),
     Hostile("urlencoded: a field of JSON zeros", run_of("0,", "payload=[", "0]"), URLENCODED),
     Hostile("urlencoded: a field of JSON strings", run_of('"\n",', "data=[", "0]"), URLENCODED),
     Hostile("untyped: equal signs", run_of("=", "a"), {}),

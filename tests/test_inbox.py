@@ -126,6 +126,40 @@ def test_only_addresses_on_the_web_are_links() -> None:
     assert links(content) == [Link("One link", "https://a.example/"), Link("Two", "HTTP://b.example/?a&b")]
 
 
+def test_a_picture_that_is_named_again_and_again_is_put_in_within_reason() -> None:
+    """A megabyte beyond three times the pictures; behind that the names stay."""
+    picture = make_attachment(content=b"1" * 300_000, content_type="image/png", content_id="a")
+    shown = document(make_message(html="<img src='cid:a'>" * 1000, attachments=[picture]))
+
+    assert (5, 995) == (shown.count("data:image/png"), shown.count("cid:a"))
+
+
+def test_a_long_header_is_cut_before_it_is_decoded() -> None:
+    """At the end of a word, with the number of what is left out."""
+    word = "=?utf-8?q?=C3=BC?="
+    (field,) = headers(f"Subject: {' '.join([word] * 2000)}\r\n\r\nbody".encode())
+
+    assert ("Subject", "ü" * 526 + " … (28006 more characters)") == field
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("<a <a <a href=https://a.example>x</a>", [Link("x", "https://a.example")]),
+        ("<a href='https://a.example'>&#" + "9" * 5000 + ";</a>", [Link("\ufffd", "https://a.example")]),
+        ("</a>" * 9 + "<a href=https://a.example>x", [Link("x", "https://a.example")]),
+        ("<!-- <a href=https://a.example>x</a> -->", []),
+        ("".join(f"<a href=https://a.example/{n}>{n}</a>" for n in range(60)), 50),
+        ("<a href=https://a.example>" + "x" * 2000, [Link("x" * 500, "https://a.example")]),
+    ],
+)
+def test_links_are_found_in_hostile_html(content: str, expected: list[Link] | int) -> None:
+    """Each once, and not more than a page can show."""
+    found = links(content)
+
+    assert expected == (len(found) if isinstance(expected, int) else found)
+
+
 def test_an_inline_picture_becomes_data_and_nothing_else_does() -> None:
     """A type that is no picture, or that would end the attribute, stays a dead link."""
     message = make_message(

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.policy import compat32
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from gateway.htmltext import READ_LIMIT, attribute, tokens, unescaped
+from gateway.htmltext import MOST_TOKENS, READ_LIMIT, attribute, tokens, unescaped
 from gateway.message import Attachment, Message
 from gateway.shown import time_json
 
@@ -129,7 +129,7 @@ def links(content: str) -> list[Link]:
     """Where the mail's links go, each address once: they cannot be followed inside the frame."""
     found: dict[str, Link] = {}
     url, words, length = "", [], 0
-    for name, close, inside in chain(tokens(content[:HTML_READ]), [("a", True, "")]):
+    for name, close, inside in chain(islice(tokens(content[:HTML_READ]), MOST_TOKENS), [("a", True, "")]):
         if url and not name and length < LINK_TEXT:
             words.append(inside[: LINK_TEXT - length])
             length += len(words[-1])
