@@ -6,9 +6,9 @@ The way of one notification, as the modules stand:
                     (client.py: from where); security_events.py writes down who was kept out; queues.py takes what
                     comes by queue
     sources/        its payload becomes a Notification            (SOCKET 1: one module per kind);
-                    filetypes.py says what a visitor's file is
-    pipeline.py     accept(): routing.py says to whom, rendering.py makes each Message,
-                    capacity.py whether there is room,
+                    filetypes.py says what a visitor's file is; threads.py keeps what is large away from the loop
+    pipeline.py     accept(): routing.py says to whom (expressions.py: an owner's `match`), rendering.py makes each
+                    Message, capacity.py says whether there is room,
     stores/         the store makes them durable                  (SOCKET 3: sqlite, azure) - and only now 202
     delivery.py     claim; pacing.py says whose turn it is, suppressions.py who gets no mail; send, settle; retry.py
                     decides what follows a failure, ways.py who else may send

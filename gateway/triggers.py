@@ -20,6 +20,7 @@ from gateway.ledger import Report
 from gateway.message import OPEN, Priority, Status
 from gateway.queues import Account, Intake, readable
 from gateway.telemetry import ERROR, INFO, WARNING, log
+from gateway.threads import aside
 from gateway.wiring import Gateway
 
 POISON = "-poison"
@@ -150,7 +151,7 @@ class Desk:
 
         text, sound = readable(body), True
         try:
-            found = reports.parse(text)
+            found = await aside(len(text), reports.parse, text)
         except reports.Unreadable:
             found, sound = [], False
         for report in found:

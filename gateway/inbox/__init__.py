@@ -119,7 +119,7 @@ class Inbox:
         kept = await self._find(request)
         number = request.path_params["number"]
         files = kept.message.attachments if kept else ()
-        if not number.isdecimal() or not 0 < int(number) <= len(files):
+        if not number.isdecimal() or len(number) > 9 or not 0 < int(number) <= len(files):
             return self._page("gone.html", request, status=404)
         file = files[int(number) - 1]
         disposition = {"Content-Disposition": mail.disposition(file.name, int(number))}
