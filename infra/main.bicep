@@ -135,7 +135,10 @@ param alertStorageGigabytes int = 8
 
 // ---------------------------------------------------------------------------------------------------------- persons
 
-@description('Object id of the person, group or pipeline that runs the gateway; azd fills in who runs it. It may set secrets and read queues, table and blobs. Empty: nobody beside the app.')
+@description('Object id of the group that runs the gateway: it gets what whoever deploys would get otherwise, so that roles do not gather with everybody who ever deployed. `none`: nobody, as for a pipeline.')
+param operatorsGroupId string = ''
+
+@description('Object id of the person that runs the gateway where no group does; azd fills in who runs it. It may set secrets and read queues, table and blobs. Empty: nobody beside the app.')
 param principalId string = ''
 
 var names = namesOf(tokenOf(subscription().id, environmentName, location))
@@ -218,7 +221,7 @@ module rbac 'rbac.bicep' = {
   params: {
     identityName: names.identity
     principalId: identity.outputs.principalId
-    operatorId: principalId
+    operatorId: operatorsGroupId == 'none' ? '' : (empty(operatorsGroupId) ? principalId : operatorsGroupId)
     topicName: names.topic
     topicPrincipalId: hasMail ? events!.outputs.principalId : ''
     storageName: names.storage

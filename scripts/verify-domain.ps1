@@ -10,7 +10,7 @@
     It can be run again at any time. Needs Azure CLI (`az login`) and the role Contributor on the resource group.
 
 .PARAMETER Domain
-    Such as notify.contoso.com; EMAIL_DOMAIN by default.
+    Such as notify.contoso.com; GATEWAY_INFRA_EMAIL_DOMAIN by default.
 
 .PARAMETER ResourceGroup
     AZURE_RESOURCE_GROUP by default, as `azd env get-values` has it.
@@ -26,7 +26,7 @@
 #>
 [CmdletBinding()]
 param(
-    [string] $Domain = $env:EMAIL_DOMAIN,
+    [string] $Domain = $env:GATEWAY_INFRA_EMAIL_DOMAIN,
     [string] $ResourceGroup = $env:AZURE_RESOURCE_GROUP,
     [string] $EmailService = $env:AZURE_EMAIL_SERVICE_NAME,
     [ValidateRange(0, 1440)] [int] $Minutes = 30,
@@ -92,5 +92,5 @@ while ($true) {
 }
 
 "$Domain is verified. Link it:"
-'    azd env set EMAIL_DOMAIN_VERIFIED true'
+'    azd env set GATEWAY_INFRA_EMAIL_DOMAIN_VERIFIED true'
 '    azd provision'

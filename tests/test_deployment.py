@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from packaging.utils import canonicalize_name
 from tests.documents import ROOT, documents
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+DEPLOY = ROOT / ".github/workflows/deploy.yml"
 PARAMETERS = (ROOT / "infra/main.parameters.json").read_text("utf-8")
 ENDS = ("", "-core", "-host", "-otel", "-dev")
 MAIN = (ROOT / "infra/main.bicep").read_text("utf-8")
@@ -94,12 +96,11 @@ def test_the_deployment_signs_in_without_a_secret() -> None:
         for job, what in yaml.safe_load(path.read_text("utf-8"))["jobs"].items()
         if "id-token" in what.get("permissions", {})
     ]
-    (login,) = [
-        step["with"] for step in steps(ROOT / ".github/workflows/deploy.yml") if "azure/login" in step.get("uses", "")
-    ]
+    first, again = [step["with"] for step in steps(DEPLOY) if "azure/login" in step.get("uses", "")]
 
     assert [("deploy.yml", "deploy")] == asking
-    assert {"client-id", "tenant-id", "subscription-id"} == login.keys()
+    assert {"client-id", "tenant-id", "subscription-id"} == first.keys()
+    assert first == again
 
 
 @pytest.fixture
@@ -180,21 +181,106 @@ def test_what_the_pinned_packages_pull_in_is_pinned_too() -> None:
     assert set() == wanted - pinned.keys()
 
 
-def test_the_deployment_answers_what_azd_would_ask() -> None:
-    """Each of the three questions, and every variable is one that the parameters read or azd itself knows."""
-    (job,) = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text("utf-8"))["jobs"].values()
-    text = "\n".join(step.get("run", "") for step in job["steps"])
-    known = set(re.findall(r"\$\{(\w+)", PARAMETERS)) | {"AZURE_SUBSCRIPTION_ID"}
+def script(word: str) -> str:
+    """The script of the one step of the deployment that has this word."""
+    (found,) = [step["run"] for step in steps(DEPLOY) if word in step.get("run", "")]
+    return str(found)
 
-    asked = re.findall(r'"value": "\$\{(\w+)', PARAMETERS)
-    for name in asked:
-        parameter = re.search(rf'"(\w+)": {{ "value": "\$\{{{name}', PARAMETERS)
-        assert parameter
-        if re.search(rf"^param {parameter[1]} string$", MAIN, re.MULTILINE):
-            assert name in job["env"], f"{parameter[1]} has no default, so azd asks"
-    assert set() == job["env"].keys() - known
+
+@pytest.fixture
+def bin(tmp_path: Path) -> Path:
+    """A folder for programs that a step would call; each call is a line of `calls`, and nothing sleeps."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    put(folder, "sleep", "")
+    return folder
+
+
+def put(folder: Path, name: str, answers: str) -> None:
+    """A program that does this, after it has written down how it was called."""
+    (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {folder.parent}/calls\n{answers}\n', "utf-8")
+    (folder / name).chmod(0o755)
+
+
+def run(text: str, folder: Path, **environ: str) -> tuple[int, list[str], str]:
+    """A step as the runner does it: exit code, calls, output."""
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["bash", "-e", "-c", text]
+    environ = {"PATH": path, **environ}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    calls = folder.parent / "calls"
+    return done.returncode, calls.read_text("utf-8").splitlines() if calls.exists() else [], done.stdout + done.stderr
+
+
+def passed(variables: dict[str, str], folder: Path) -> dict[str, str]:
+    """What the step gives to the later ones."""
+    file = folder / "env"
+    code, _, said = run(script("main.parameters.json"), folder, VARIABLES=json.dumps(variables), GITHUB_ENV=str(file))
+    assert 0 == code, said
+    found = re.findall(r"^(\w+)<<(\w+)\n(.*?)\n\2$", file.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return {name: value for name, _, value in found}
+
+
+def test_the_deployment_passes_every_parameter_that_is_set(bin: Path) -> None:
+    """What a person set up with azd, and the pipeline left out, would get its default again: all app settings, say."""
+    names = re.findall(r"\$\{(\w+)\}", PARAMETERS)
+    variables = {name: f'{{"{name}": "a b\\nc"}}\n# $HOME' for name in names}
+
+    assert variables == passed({**variables, "SOMETHING_ELSE": "x"}, bin)
+
+
+def test_the_deployment_passes_no_parameter_that_is_empty(bin: Path) -> None:
+    """An empty text is a value to azd, which no @allowed takes and no JSON is. And a pipeline is nobody's operator."""
+    names = re.findall(r"\$\{(\w+)\}", PARAMETERS)
+
+    assert {"GATEWAY_INFRA_OPERATORS_GROUP_ID": "none"} == passed(dict.fromkeys(names, ""), bin)
+    assert {"GATEWAY_INFRA_OPERATORS_GROUP_ID": "none"} == passed({}, bin)
+
+
+@pytest.mark.parametrize(("fails", "code", "calls"), [(0, 0, 1), (1, 0, 2), (3, 0, 4), (4, 1, 4)])
+def test_a_deployment_before_its_roles_have_spread_is_tried_again(bin: Path, fails: int, code: int, calls: int) -> None:
+    """The second time is well; what is really wrong ends after four."""
+    put(bin, "azd", f"[ $(grep -c azd {bin.parent}/calls) -gt {fails} ]")
+
+    ended, called, _ = run(script("azd deploy"), bin)
+
+    assert (code, calls) == (ended, called.count("azd deploy --no-prompt"))
+
+
+@pytest.mark.parametrize(("listed", "code"), [("10", 0), ("1", 1), ("", 1)])
+def test_a_deployment_whose_triggers_nobody_knows_fails(bin: Path, listed: str, code: int) -> None:
+    """The app would answer, and neither queues nor the timer would ever start it."""
+    put(bin, "azd", 'echo "the-$3"')
+    put(bin, "az", f'[ "$1" = rest ] || echo "{listed}"')
+
+    ended, called, said = run(script("host/default/sync"), bin, AZURE_SUBSCRIPTION_ID="1234")
+
+    site = "/resourceGroups/the-AZURE_RESOURCE_GROUP/providers/Microsoft.Web/sites/the-AZURE_FUNCTION_NAME"
+    sync = f"az rest --method post --url /subscriptions/1234{site}/host/default/sync?api-version="
+    assert any(call.startswith(sync) for call in called)
+    assert (code, code == 1) == (ended, "::error::" in said)
+
+
+def test_the_deployment_answers_what_azd_would_ask() -> None:
+    """Every variable of the job is one that the parameters read or azd itself knows; every output it reads is there."""
+    (job,) = yaml.safe_load(DEPLOY.read_text("utf-8"))["jobs"].values()
+    text = "\n".join(step.get("run", "") for step in job["steps"])
+
+    assert {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_SUBSCRIPTION_ID"} == job["env"].keys()
+    for parameter, name in re.findall(r'"(\w+)": { "value": "\$\{(\w+)\}"', PARAMETERS):
+        if re.search(rf"^param {parameter} string$", MAIN, re.MULTILINE):
+            assert name in DEPLOY.read_text("utf-8"), f"{parameter} has no default, so azd asks: say so at the top"
     for output in re.findall(r"azd env get-value (\w+)", text):
         assert f"output {output} string" in MAIN
+
+
+def test_the_deployment_asks_the_app_after_a_fresh_sign_in() -> None:
+    """What GitHub says of a run is believed for minutes only; a build may take longer."""
+    order = [step.get("uses", step.get("run", "")) for step in steps(DEPLOY)]
+    (_, again) = [index for index, what in enumerate(order) if what.startswith("azure/login")]
+
+    after = [what for what in order if "az functionapp" in what]
+    assert after == [what for what in order[again:] if "az functionapp" in what] != []
 
 
 def test_the_page_names_every_parameter_an_owner_may_set() -> None:

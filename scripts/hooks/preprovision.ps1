@@ -3,7 +3,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 
-if ($env:NETWORK -ne 'private') { exit 0 }
+if ($env:GATEWAY_INFRA_NETWORK -ne 'private') { exit 0 }
 if (-not (Get-Command az -ErrorAction SilentlyContinue)) {
     [Console]::Error.WriteLine('Azure CLI (az) is not there; have somebody run: az provider register --namespace Microsoft.App --wait')
     exit 0

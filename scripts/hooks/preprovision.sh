@@ -2,7 +2,7 @@
 # azd runs this before each provision. A subnet for Flex Consumption belongs to Microsoft.App, of which the template makes no
 # resource, so that Azure does not register it by itself; the deployment would end with "SAL related operation failed".
 set -u
-[ "${NETWORK:-public}" = private ] || exit 0
+[ "${GATEWAY_INFRA_NETWORK:-public}" = private ] || exit 0
 if ! command -v az > /dev/null; then
   echo "Azure CLI (az) is not there; have somebody run: az provider register --namespace Microsoft.App --wait" >&2
   exit 0

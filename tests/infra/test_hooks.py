@@ -90,10 +90,12 @@ def test_an_app_that_is_not_ready_fails_the_deployment_with_its_reason(shell: st
 def test_no_answer_at_all_fails_the_deployment(shell: str) -> None:
     """Nothing listens on port 1; without azd's value there is nothing to ask."""
     silent = hook("postdeploy", shell, AZURE_FUNCTION_URI="http://127.0.0.1:1", READY_TRIES="1")
+    pipeline = hook("postdeploy", shell, AZURE_FUNCTION_URI="http://127.0.0.1:1", READY_TRIES="0")
     unknown = hook("postdeploy", shell)
 
     assert (1, True) == (silent.returncode, "is not ready" in silent.stderr)
     assert unknown.returncode != 0
+    assert 0 == pipeline.returncode, "a pipeline that asks for itself says so"
     assert "AZURE_FUNCTION_URI" in unknown.stderr
 
 
@@ -120,7 +122,7 @@ def test_a_private_network_registers_what_it_needs(
     az: Path, shell: str, network: str, subscription: str, code: int, called: str
 ) -> None:
     """And no other does; a refusal says what to do, before anything is made."""
-    environ = {"NETWORK": network, "AZURE_SUBSCRIPTION_ID": subscription}
+    environ = {"GATEWAY_INFRA_NETWORK": network, "AZURE_SUBSCRIPTION_ID": subscription}
 
     done = hook("preprovision", shell, PATH=f"{az}:{os.environ['PATH']}", **environ)
 

@@ -96,6 +96,8 @@ MUTATIONS = [
     ),
     Mutation("rbac", "4633458b-17de-408a-b874-0445c86b69e6", "00482a5a-887f-4fb3-b363-3b7fe8e74483"),
     Mutation("rbac", "if (!empty(operatorId)) {\n  scope: vault", "{\n  scope: vault"),
+    Mutation("main", "(empty(operatorsGroupId) ? principalId : operatorsGroupId)", "principalId", "customer"),
+    Mutation("main", "operatorsGroupId == 'none' ? ''", "operatorsGroupId == 'nobody' ? ''", "government"),
     # mail and events
     Mutation("communication", "!isOwn || isVerified", "!isOwn || isVerified || !isVerified", "private"),
     Mutation("communication", "disableLocalAuth: true", "disableLocalAuth: false"),

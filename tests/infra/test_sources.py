@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from gateway.settings import Environment
+from gateway.settings import Environment, Settings
 from tests.infra import expected
 from tests.infra.bicep import COMBINATIONS, INFRA, ROOT, combinations, files
 from tests.test_house import files as tracked
@@ -43,6 +43,17 @@ def test_azd_fills_in_every_parameter() -> None:
     assert set(re.findall(r"^param (\w+)", MAIN, re.MULTILINE)) == given_by_azd.keys()
     assert [] == [value for value in values if not re.fullmatch(r"\$\{[A-Z_]+\}", value)]
     assert len(values) == len(set(values))
+
+
+def test_no_parameter_is_taken_from_a_shell_by_accident() -> None:
+    """A shell's variables are read too: a name is azd's own or says whose it is, and is none that the gateway reads."""
+    names = re.findall(r"\$\{(\w+)\}", (INFRA / "main.parameters.json").read_text("utf-8"))
+    read = {field.metadata["name"] for field in Settings.__dataclass_fields__.values()}
+
+    assert set() == set(names) & read
+    assert {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID", "GATEWAY_SETTINGS", "GATEWAY_VAULT_SETTINGS"} == {
+        name for name in names if not name.startswith("GATEWAY_INFRA_")
+    }
 
 
 def test_an_administrator_answers_three_questions() -> None:

@@ -40,7 +40,7 @@ Describe 'verify-domain' {
         $said = Invoke-Script
 
         $global:asked | Should -Be 'Domain', 'SPF', 'DKIM', 'DKIM2'
-        $said -join "`n" | Should -BeLike '*is verified*EMAIL_DOMAIN_VERIFIED true*azd provision*'
+        $said -join "`n" | Should -BeLike '*is verified*GATEWAY_INFRA_EMAIL_DOMAIN_VERIFIED true*azd provision*'
     }
 
     It 'asks for nothing that is verified' {

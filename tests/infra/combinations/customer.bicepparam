@@ -17,3 +17,5 @@ param alertStorageGigabytes = 0
 param alertOldestMinutes = 5
 param vaultPurgeProtection = false
 param storageSku = 'Standard_LRS'
+param operatorsGroupId = '33333333-3333-3333-3333-333333333333'
+param principalId = '44444444-4444-4444-4444-444444444444'

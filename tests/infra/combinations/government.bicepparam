@@ -6,3 +6,5 @@ param location = 'usgovvirginia'
 param dataLocation = 'usgov'
 param network = 'private'
 param alertSilenceHours = 48
+param operatorsGroupId = 'none'
+param principalId = '44444444-4444-4444-4444-444444444444'
