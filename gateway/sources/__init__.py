@@ -48,6 +48,8 @@ def read(kind: str, body: bytes, headers: Mapping[str, str], source: str) -> lis
         if kind in STRICT:
             raise
         log("payload_unmapped", source=source, kind=kind, error=error)
+        from gateway.sources.payload import Unmapped
         from gateway.sources.unmapped import dump
 
-        return [dump(body, headers, source, kind)]
+        known = error.payload if isinstance(error, Unmapped) else None
+        return [dump(body, headers, source, kind, known)]

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 from gateway.address import one_line
 from gateway.notification import Item, Link, Notification, Pair, State, severity_of, worst
 from gateway.sources.jsontext import scalar
-from gateway.sources.payload import plain, sniff
+from gateway.sources.payload import Unmapped, plain, sniff
 
 MOST_ITEMS = 1000
 """Alerts that are read; a mail with more would help nobody, so the rest is counted."""
@@ -41,8 +41,12 @@ _LINK_LABELS = {"runbook_url": "Runbook", "runbook": "Runbook", "dashboard_url":
 
 def parse(body: bytes, headers: Mapping[str, str], source: str) -> list[Notification]:
     """One Notification for the group; ValueError when this is no group of alerts."""
-    group = sniff(body, headers).value
-    alerts = _alerts(group)
+    payload = sniff(body, headers)
+    group = payload.value
+    try:
+        alerts = _alerts(group)
+    except ValueError as error:
+        raise Unmapped(payload, str(error)) from None
     state = _state(group.get("status"), State.FIRING)
     items = tuple(_item(alert, state, whole=number < MOST_WHOLE) for number, alert in enumerate(alerts[:MOST_ITEMS]))
     firing = tuple(item for item in items if item.state is State.FIRING)

@@ -96,6 +96,15 @@ class Payload:
         return self
 
 
+class Unmapped(ValueError):
+    """A payload that is none of its kind; a dump need not read it once more."""
+
+    def __init__(self, payload: Payload, why: str) -> None:
+        """`why` quotes nothing."""
+        super().__init__(why)
+        self.payload = payload
+
+
 def sniff(body: bytes, headers: Mapping[str, str], longest_text: int | None = None) -> Payload:
     """What `body` is, by looking at it; Rejected where what is no file has more than `longest_text` bytes."""
     content_type = headers.get("content-type", "")

@@ -32,9 +32,9 @@ _SEVERITIES = ("severity", "level", "priority")
 _DEEPEST_TITLE = 3
 
 
-def dump(body: bytes, headers: Mapping[str, str], source: str, kind: str) -> Notification:
-    """`body` as it came, in a form people can read."""
-    payload = sniff(body, headers)
+def dump(body: bytes, headers: Mapping[str, str], source: str, kind: str, known: Payload | None = None) -> Notification:
+    """`body` as it came, in a form people can read; `known` is what its module has read of it already."""
+    payload = known or sniff(body, headers)
     if payload.shape is Shape.EMPTY:
         return _notification(source, kind, f"Empty notification from {source}")
     if payload.shape is Shape.TEXT or isinstance(payload.value, str):
