@@ -189,6 +189,8 @@ def test_an_inline_picture_becomes_data_and_nothing_else_does() -> None:
         '<meta name="viewport" content="x" http-equiv="refresh">',
         "<meta a\"b='c\"d>' http-equiv=refresh content='0; url=//tell.example'>",
         '<iframe srcdoc="&lt;link rel=preconnect href=//tell.example&gt;"></iframe>',
+        "<frameset><frame src='https://tell.example'></frameset>",
+        "<object data=//tell.example><embed src=//tell.example>",
     ],
 )
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_no_tag_of_a_mail_that_could_call_elsewhere_is_left(tag: str, around: st
     """Wherever it stands: a browser may find one where we would read a comment, a value or a style."""
     shown = document(make_message(html=f"<p>Before</p>{around.format(tag)}<p>After</p>"))
 
-    assert re.search(r"<(?:link|base|meta|iframe)[\s/>]", shown, re.IGNORECASE) is None
+    assert re.search(r"<(?:link|base|meta|i?frame|frameset|object|embed)[\s/>]", shown, re.IGNORECASE) is None
     assert "<p>Before</p>" in shown
     assert "<p>After</p>" in shown
 

@@ -52,8 +52,9 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()-]")
 _PICTURE = re.compile(r"image/[a-z0-9.+-]+", re.IGNORECASE)
 
 
-# An `iframe` has a whole document in its srcdoc, in which all this could stand once more.
-_CALLS = r"<(?:link|base|meta|iframe)(?=[\s/>])"
+# An `iframe` has a whole document in its srcdoc, in which all this could stand once more; and Chromium connects to
+# where the content of a frame lies before it asks the policy.
+_CALLS = r"<(?:link|base|meta|iframe|frame|frameset|fencedframe|portal|object|embed|applet)(?=[\s/>])"
 _KEPT = (
     r"""<meta\s++(?:charset="?[\w-]++"?|name="(?:viewport|color-scheme|supported-color-schemes)"\s++"""
     r"""content="[^"'<>]*+")\s*+/?>"""

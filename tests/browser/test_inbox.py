@@ -174,6 +174,7 @@ CALLING = (
     "<a b'><link rel=preconnect href='{home}/3'>",
     """<iframe sandbox srcdoc="&lt;link rel=preconnect href='{home}/4'&gt;"></iframe>""",
     "<meta http-equiv=refresh content='0; url={home}/5'>",
+    "<frameset><frame src='{home}/6'></frameset>",
 )
 """Each makes a browser open a connection."""
 
@@ -199,11 +200,14 @@ async def test_a_mail_that_is_shown_opens_no_connection(world: World) -> None:
         assert await (await page.frame(frame)).text("#said") == "Dear reader"
         await page.goto(world.gateway.url + frame)
         assert await page.text("#said") == "Dear reader"
+        id = await world.send(subject="In frames", html=CALLING[-1].format(home=home))
+        await world.captured("In frames")
+        await page.goto(f"{world.gateway.url}/captured/{id}-1/html")
         quiet = not opened.is_set()
         for tag in CALLING:
             # What a browser does ahead of time it does within moments, as it does for a page of anybody else.
             opened.clear()
-            world.friend.pages["/"] = f"<!doctype html><body>{tag.format(home=home)}"
+            world.friend.pages["/"] = f"<!doctype html>{tag.format(home=home)}"
             await page.goto(world.friend.url)
             await asyncio.wait_for(opened.wait(), 10)
     await world.browser.connection.command("Target.closeTarget", targetId=page.target)
