@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from socket import SOCK_STREAM, getaddrinfo
 from typing import Any
 
@@ -33,6 +33,9 @@ READABLE = re.compile(r"/(?:v1/captured|captured|docs)?(?:/.*)?|/openapi\.json",
 PAGES = re.compile(r"/|/docs|/captured/[^/]+")
 """What a link on another web site may lead a person to."""
 
+DATA = re.compile(r"/+v1/(?!captured/[^/]+/raw$).*", re.DOTALL)
+"""What only scripts of our own pages ask for; a mail to save is behind a link."""
+
 ANSWERED = {
     "cache-control": "no-store",
     "cross-origin-resource-policy": "same-origin",
@@ -44,6 +47,7 @@ ANSWERED = {
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([a-zA-Z0-9_](?:[a-zA-Z0-9._-]{0,252})))(?::([0-9]{0,5}))?")
 _ORIGIN = re.compile(r"(https?)://([^/?#@\\]+)")
 _PORTS = {"http": 80, "https": 443}
+_LOOPBACK: dict[int, IPv4Network | IPv6Network] = {4: IPv4Network("127.0.0.0/8"), 6: IPv6Network("::1/128")}
 _OWN_SITE = frozenset({"same-origin", "none"})
 
 Scope = Mapping[str, Any]
@@ -85,6 +89,8 @@ def check(access: Access, scope: Scope) -> None:
         # Anybody can have this one, in a sandboxed frame; a browser that vouches for it says so.
         if origin == "null" and access.keyless and not sites and READABLE.fullmatch(path):
             raise _foreign_origin("The Origin of this request is hidden")
+    if access.keyless and not (sites or origins) and DATA.fullmatch(path) and _hides_its_page(scope):
+        raise _foreign_origin("A browser asked for this without saying for which page (X-Requested-With would)")
 
 
 def answered(path: str, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -110,6 +116,15 @@ def _said(scope: Scope) -> tuple[list[str], list[str], list[str]]:
         elif name == b"sec-fetch-site":
             sites.append(value.decode("latin-1").strip().lower())
     return hosts, origins, sites
+
+
+def _hides_its_page(scope: Scope) -> bool:
+    """Whether a browser asks and may do so for any page: to names that it trusts only with TLS it sends no
+    Sec-Fetch-Site, and no Origin with a simple GET. Our own pages say X-Requested-With, which another site's may not.
+    """
+    told = dict(scope["headers"])
+    mozilla = told.get(b"user-agent", b"").startswith(b"Mozilla/")
+    return mozilla and b"accept-language" in told and b"x-requested-with" not in told
 
 
 def _leads_to_a_page(scope: Scope, path: str) -> bool:
@@ -156,12 +171,15 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if isinstance(_address(host), IPv6Address) else host
 
 
-_RELAYED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host"})
+_RELAYED = re.compile(
+    "forwarded|via|x-forwarded-.+|x-original-.+|x-real-ip|(?:x|true)-(?:client|cluster-client)-ip|cf-connecting-ip|"
+    "fastly-client-ip|x-envoy-external-address|x-appengine-user-ip|fly-client-ip|x-azure-clientip"
+)
 
 
 def relayed(headers: Mapping[str, str]) -> bool:
     """Whether a proxy says that it passes on somebody else's request: then this machine is not where it is from."""
-    return not _RELAYED.isdisjoint(headers)
+    return any(_RELAYED.fullmatch(name) for name in headers)
 
 
 # ------------------------------------------------------------------------------------------------------- names
@@ -182,12 +200,15 @@ def named(text: str) -> Named | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a name means this machine wherever it is used: nobody can make it lead elsewhere, or from elsewhere."""
+    """Whether a name means this machine wherever it is used: nobody can make it lead elsewhere, or from elsewhere.
+
+    Only what browsers call trustworthy without TLS, since to other names they send no Sec-Fetch-Site: not
+    ::ffff:127.0.0.1, which leads here too (https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy).
+    """
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     address = _address(name)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return address is not None and (mapped or address).is_loopback
+    return address in _LOOPBACK[address.version] if address is not None else False
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:

@@ -37,7 +37,8 @@ FLAGS = (
     "--no-default-browser-check",
     "--remote-debugging-port=0",
     # Nothing but this machine, which also has a stranger's name: every other name does not resolve.
-    f"--host-resolver-rules=MAP {STRANGER} 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+    f"--host-resolver-rules=MAP {STRANGER} 127.0.0.1 , MAP * ~NOTFOUND"
+    + "".join(f" , EXCLUDE {own}" for own in ("127.*", "0.0.0.0", "*::*", "localhost", "localhost.", "*.localhost")),
 )
 
 _WAIT = """

@@ -115,6 +115,18 @@ async def test_waiting_tells_a_page_of_another_site_nothing(world: World, page: 
     assert [] == await page.run(script(PROBE, world, SUBJECTS=subjects))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["localhost.", "dev.localhost", "127.0.0.2", "2130706433", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]"],
+)
+async def test_waiting_tells_nothing_under_whatever_name_the_machine_has(world: World, page: Page, name: str) -> None:
+    """To some of them a browser does not say which site asks."""
+    await stand_on(page, world, STRANGER)
+    gateway = world.gateway.url.replace("127.0.0.1", name)
+
+    assert [] == await page.run(script(PROBE, world, GATEWAY=gateway, SUBJECTS=["nothing is about this"]))
+
+
 async def test_a_window_that_a_stranger_opens_shows_no_mail_as_data_and_tells_him_nothing(
     world: World, page: Page
 ) -> None:
