@@ -12,9 +12,12 @@ param refusals int
 param silenceHours int
 @description('0: the storage account may grow without an alarm.')
 param storageGigabytes int
+@description('Empty: there are no delivery reports.')
+param topicName string
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
 resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = { name: storageName }
+resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (!empty(topicName)) { name: topicName }
 
 type rule = {
   @description('Also the name of its query\'s file.')
@@ -32,6 +35,10 @@ type rule = {
   aggregation: 'Count' | 'Maximum' | 'Total'
   operator: 'GreaterThan' | 'LessThan'
   threshold: int
+  @description('How many looks one after the other must find it; 1 unless said.')
+  looks: int?
+  @description('Each find is told of, and never taken back by itself; then nothing more is told for so long.')
+  pause: string?
 }
 
 var rules rule[] = [
@@ -41,7 +48,10 @@ var rules rule[] = [
     remedy: 'GET /v1/notifications?status=failed (or unknown) has the reason; mend it, then replay.'
     query: loadTextContent('queries/dead-letters.kql')
     severity: 1
-    window: 'PT15M'
+    // A notification stays failed when the window is empty again. The window is longer than the pause, so that one
+    // that ends within it is told of afterwards.
+    window: 'PT1H'
+    pause: 'PT45M'
     every: 'PT5M'
     aggregation: 'Count'
     operator: 'GreaterThan'
@@ -66,7 +76,9 @@ var rules rule[] = [
     remedy: 'GET /health/ready of the app says what is wrong; without an answer look at the app itself.'
     query: loadTextContent('queries/timer-stopped.kql')
     severity: 0
-    window: 'PT15M'
+    // Three looks, so that a first deployment has ten minutes between the alert's beginning and the app's.
+    window: 'PT10M'
+    looks: 3
     every: 'PT5M'
     column: 'runs'
     aggregation: 'Total'
@@ -197,6 +209,54 @@ resource capacity 'Microsoft.Insights/metricAlerts@2018-03-01' = if (storageGiga
   }
 }
 
+var lostReports = [
+  {
+    name: 'dropped'
+    metric: 'DroppedEventCount'
+    more: 0
+    remedy: 'Delivery reports are lost: has the topic its role on the queue delivery-reports, is the queue there, does storage let Azure services in? What was dropped stays `sent`; ask the provider.'
+  }
+  {
+    name: 'refused'
+    metric: 'DeliveryAttemptFailCount'
+    more: 10
+    remedy: 'Event Grid cannot put delivery reports into their queue, and drops each after a day: look at the topic\'s role on it, and at the network of storage.'
+  }
+]
+
+// Event Grid says it in figures of its own; the gateway cannot miss what never came.
+resource reportsAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = [
+  for item in empty(topicName) ? [] : lostReports: {
+    name: 'gateway-reports-${item.name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: item.remedy
+      enabled: true
+      severity: 1
+      scopes: [topic.id]
+      evaluationFrequency: 'PT15M'
+      windowSize: 'PT1H'
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            name: item.name
+            criterionType: 'StaticThresholdCriterion'
+            metricNamespace: 'Microsoft.EventGrid/systemTopics'
+            metricName: item.metric
+            timeAggregation: 'Total'
+            operator: 'GreaterThan'
+            threshold: item.more
+          }
+        ]
+      }
+      actions: [{ actionGroupId: people.id }]
+    }
+  }
+]
+
 resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
   for item in concat(rules, silence): {
     name: 'gateway-${item.name}'
@@ -211,7 +271,8 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       scopes: [insights.id]
       evaluationFrequency: item.every
       windowSize: item.window
-      autoMitigate: true
+      autoMitigate: item.?pause == null
+      muteActionsDuration: item.?pause
       // The queries are tested before they come here; a workspace of some seconds' age refuses even good ones.
       skipQueryValidation: true
       criteria: {
@@ -222,7 +283,10 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
             metricMeasureColumn: item.?column
             operator: item.operator
             threshold: item.threshold
-            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+            failingPeriods: {
+              numberOfEvaluationPeriods: item.?looks ?? 1
+              minFailingPeriodsToAlert: item.?looks ?? 1
+            }
           }
         ]
       }
@@ -230,3 +294,5 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
     }
   }
 ]
+
+output actionGroupId string = people.id

@@ -3,13 +3,26 @@
 type facts = {
   @description('Microsoft Graph\'s root.')
   graph: string
+  @description('From where Azure asks whether a web site answers.')
+  observers: string[]
+}
+
+var here facts = {
+  graph: 'https://graph.microsoft.com'
+  observers: ['emea-nl-ams-azr', 'us-va-ash-azr', 'apac-sg-sin-azr']
 }
 
 @export()
 @description('What this cloud is called by its services. An unknown cloud gets the public one\'s.')
 func cloud(name string) facts =>
   {
-    AzureCloud: { graph: 'https://graph.microsoft.com' }
-    AzureUSGovernment: { graph: 'https://graph.microsoft.us' }
-    AzureChinaCloud: { graph: 'https://microsoftgraph.chinacloudapi.cn' }
-  }[?name] ?? { graph: 'https://graph.microsoft.com' }
+    AzureCloud: here
+    AzureUSGovernment: {
+      graph: 'https://graph.microsoft.us'
+      observers: ['usgov-va-azr', 'usgov-tx-azr', 'usgov-phx-azr']
+    }
+    AzureChinaCloud: {
+      graph: 'https://microsoftgraph.chinacloudapi.cn'
+      observers: ['mc-cne-azr', 'mc-cne2-azr', 'mc-cnn2-azr']
+    }
+  }[?name] ?? here

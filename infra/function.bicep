@@ -11,13 +11,14 @@ param identityName string
 param insightsName string
 param storageName string
 param vaultName string
-param workspaceId string
 @description('Empty: no virtual network.')
 param subnetId string
 param instanceMemoryMB int
 param maximumInstanceCount int
 param httpConcurrency int
-param alwaysReadyInstances int
+@description('How many instances always wait, by `http` or `function:NAME`.')
+param alwaysReady { *: int }
+param zoneRedundant bool
 @description('What the gateway is told besides where its storage is.')
 param settings { *: string }
 @description('App setting: name of the secret in the vault.')
@@ -45,7 +46,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   tags: tags
   kind: 'functionapp'
   sku: { name: 'FC1', tier: 'FlexConsumption' }
-  properties: { reserved: true }
+  properties: { reserved: true, zoneRedundant: zoneRedundant }
 }
 
 resource site 'Microsoft.Web/sites@2024-11-01' = {
@@ -69,7 +70,7 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
       }
       runtime: { name: 'python', version: '3.13' }
       scaleAndConcurrency: {
-        alwaysReady: alwaysReadyInstances == 0 ? [] : [{ name: 'http', instanceCount: alwaysReadyInstances }]
+        alwaysReady: map(items(alwaysReady), group => { name: group.key, instanceCount: group.value })
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
         // Without it Python gets 1, and a storm of requests one instance each.
@@ -92,6 +93,7 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
       AZURE_TENANT_ID: subscription().tenantId
       // host.json's extensions.http.maxConcurrentRequests: what is above waits in the host before its body is read.
       AzureFunctionsJobHost__extensions__http__maxConcurrentRequests: string(requestsAtOnce)
+      // The addresses below say it all; but with them alone a host's start has failed (azure-functions-host issue 11787).
       AzureWebJobsStorage__accountName: storageName
       AzureWebJobsStorage__blobServiceUri: 'https://${storageName}.blob.${suffix}'
       AzureWebJobsStorage__queueServiceUri: 'https://${storageName}.queue.${suffix}'
@@ -110,12 +112,6 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
   resource ftp 'basicPublishingCredentialsPolicies' = { name: 'ftp', properties: { allow: false } }
 }
 
-// The app's lines are in Application Insights; FunctionAppLogs would keep, and bill, each of them twice.
-resource figures 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  scope: site
-  name: 'figures'
-  properties: { workspaceId: workspaceId, metrics: [{ category: 'AllMetrics', enabled: true }] }
-}
-
+// No diagnostic settings: the app's lines are in Application Insights, and FunctionAppLogs would bill each of them twice.
 output name string = site.name
 output uri string = 'https://${site.properties.defaultHostName}'

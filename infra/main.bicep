@@ -6,7 +6,8 @@ targetScope = 'subscription'
 
 import { groupName, namesOf, tokenOf } from 'names.bicep'
 import { cloud } from 'cloud.bicep'
-import { dnsRecords, senderUsername } from 'communication.bicep'
+import { senderUsername } from 'communication.bicep'
+import { hasZones } from 'regions.bicep'
 
 // ------------------------------------------------------------------------------------------------ the three questions
 
@@ -78,7 +79,7 @@ param instanceMemoryMB int = 2048
 
 @minValue(1)
 @maxValue(1000)
-@description('The most instances, for each function that scales by itself. Providers allow few mails a minute, so more instances rarely send more.')
+@description('The most instances, for each function that scales by itself; Azure may refuse fewer than 40, and HTTP may go beyond it for a moment. Providers allow few mails a minute, so more instances rarely send more.')
 param maximumInstanceCount int = 40
 
 @minValue(1)
@@ -86,16 +87,17 @@ param maximumInstanceCount int = 40
 @description('HTTP requests that one instance takes at once, at most: never more than 2 with 512 MB, 8 with 2048 MB, 16 with 4096 MB, so that large bodies fit. Azure\'s own default for Python is 1; this app is asynchronous.')
 param httpConcurrency int = 16
 
-@minValue(0)
-@maxValue(20)
-@description('Instances that always wait for HTTP requests, for senders that give up after a second. They are paid for while they wait. 0: none, and the first request after a pause takes some seconds.')
-param alwaysReadyInstances int = 0
+@description('Instances that always wait, by what they wait for: `{ http: 1, \'function:outbox_high\': 1 }`. Each queue\'s function starts on instances of its own, so `http` is for senders that give up after a second, and does nothing for the mail. They are paid for while they wait. None: the first request, or the first mail, after a pause takes some seconds.')
+param alwaysReady { *: int } = {}
+
+@description('Whether the app\'s instances are spread over the region\'s zones. It needs a region with zones and at least two always ready instances of each kind.')
+param zoneRedundant bool = false
 
 // ---------------------------------------------------------------------------------------------------------- storage
 
-@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
-@description('How often storage keeps everything. Standard_ZRS survives the loss of a zone; take Standard_LRS where a region has no zones.')
-param storageSku string = 'Standard_ZRS'
+@allowed(['automatic', 'Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+@description('How often storage keeps everything. `automatic`: Standard_ZRS, which survives the loss of a zone, and Standard_LRS in the regions that are known to have no zones. An account cannot simply be changed from one to the other later: Azure converts it on request.')
+param storageSku string = 'automatic'
 
 @description('Whether nobody, you included, can remove a deleted vault for good within 7 days. An environment of the same name and region cannot be made again in that time; take `false` where you make and delete environments often.')
 param vaultPurgeProtection bool = true
@@ -113,8 +115,22 @@ param networkPrefix string = '10.70.0.0/23'
 
 @minValue(30)
 @maxValue(730)
-@description('Days that logs are kept.')
+@description('Days that logs are kept, in every table that the gateway\'s lines are in.')
 param logRetentionDays int = 30
+
+@minValue(0)
+@description('Gigabytes of log a day, beyond which Azure takes none until the next day: a storm of lines then costs no more, and the alerts that read lines are blind. 0: no end.')
+param logDailyCapGb int = 5
+
+@minValue(0)
+@description('Mail `alertEmail` when the month\'s costs of the resource group reach 80 % of so much, or are foreseen to go beyond it, in the currency of the bill. 0: never.')
+param monthlyBudget int = 0
+
+@description('The first month that the budget is about; the current one unless you need another.')
+param budgetStart string = utcNow('yyyy-MM-01')
+
+@description('Whether Azure asks the app\'s /health/ready every five minutes from three places, and an alert says when two of them fail. It also keeps one instance warm.')
+param availabilityTest bool = true
 
 @minValue(1)
 @maxValue(1440)
@@ -165,6 +181,7 @@ module monitoring 'monitoring.bicep' = {
     location: location
     tags: tags
     retentionDays: logRetentionDays
+    dailyCapGb: logDailyCapGb
   }
 }
 
@@ -174,7 +191,7 @@ module storage 'storage.bicep' = {
     name: names.storage
     location: location
     tags: tags
-    sku: storageSku
+    sku: storageSku == 'automatic' ? (hasZones(location) ? 'Standard_ZRS' : 'Standard_LRS') : storageSku
     isPrivate: isPrivate
     workspaceId: monitoring.outputs.workspaceId
   }
@@ -219,10 +236,11 @@ module events 'events.bicep' = if (hasMail) {
 module rbac 'rbac.bicep' = {
   scope: group
   params: {
-    identityName: names.identity
+    // What-if cannot foresee the names of these assignments; rbac.bicep says why they are made of it all the same.
+    #disable-next-line what-if-short-circuiting
     principalId: identity.outputs.principalId
     operatorId: operatorsGroupId == 'none' ? '' : (empty(operatorsGroupId) ? principalId : operatorsGroupId)
-    topicName: names.topic
+    #disable-next-line what-if-short-circuiting
     topicPrincipalId: hasMail ? events!.outputs.principalId : ''
     storageName: names.storage
     vaultName: names.vault
@@ -263,12 +281,12 @@ module function 'function.bicep' = {
     insightsName: names.insights
     storageName: names.storage
     vaultName: names.vault
-    workspaceId: monitoring.outputs.workspaceId
     subnetId: isPrivate ? vnet!.outputs.functionSubnetId : ''
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     httpConcurrency: httpConcurrency
-    alwaysReadyInstances: alwaysReadyInstances
+    alwaysReady: alwaysReady
+    zoneRedundant: zoneRedundant
     vaultSettings: vaultSettings
     settings: {
       ...settings
@@ -294,8 +312,25 @@ module alerts 'alerts.bicep' = {
     silenceHours: alertSilenceHours
     storageName: names.storage
     storageGigabytes: alertStorageGigabytes
+    topicName: hasMail ? names.topic : ''
   }
-  dependsOn: [monitoring, storage]
+  dependsOn: [monitoring, storage, events]
+}
+
+module availability 'availability.bicep' = if (availabilityTest) {
+  scope: group
+  params: {
+    insightsName: names.insights
+    location: location
+    tags: tags
+    uri: function.outputs.uri
+    actionGroupId: alerts.outputs.actionGroupId
+  }
+}
+
+module budget 'budget.bicep' = if (monthlyBudget > 0) {
+  scope: group
+  params: { amount: monthlyBudget, start: budgetStart, actionGroupId: alerts.outputs.actionGroupId }
 }
 
 module workbook 'workbook.bicep' = {
@@ -322,4 +357,5 @@ output GRAPH_ENDPOINT string = cloud(environment().name).graph
 output ACS_ENDPOINT string = hasMail ? communication!.outputs.endpoint : ''
 output MAIL_DOMAIN string = hasMail ? communication!.outputs.domain : ''
 output EMAIL_DOMAIN_LINKED bool = hasMail ? communication!.outputs.isLinked : false
-output EMAIL_DNS_RECORDS dnsRecords = hasMail ? communication!.outputs.dnsRecords : {}
+#disable-next-line use-user-defined-types // communication.bicep has the reason
+output EMAIL_DNS_RECORDS object = hasMail ? communication!.outputs.dnsRecords : {}

@@ -5,6 +5,18 @@ param insightsName string
 param location string
 param tags { *: string }
 param retentionDays int
+@description('0: no end.')
+param dailyCapGb int
+
+var appTables = [
+  'AppAvailabilityResults'
+  'AppDependencies'
+  'AppExceptions'
+  'AppMetrics'
+  'AppPerformanceCounters'
+  'AppRequests'
+  'AppTraces'
+]
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
   name: workspaceName
@@ -13,9 +25,27 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
   properties: {
     sku: { name: 'PerGB2018' }
     retentionInDays: retentionDays
-    features: { disableLocalAuth: true, enableLogAccessUsingOnlyResourcePermissions: true }
+    workspaceCapping: { dailyQuotaGb: dailyCapGb == 0 ? -1 : dailyCapGb }
+    features: {
+      disableLocalAuth: true
+      enableLogAccessUsingOnlyResourcePermissions: true
+      // 30 days are 31 otherwise.
+      immediatePurgeDataOn30Days: retentionDays == 30
+    }
   }
 }
+
+// These keep 90 days whatever their workspace says, unless they are told themselves
+// (https://learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure). One after the other: a workspace takes
+// one change at a time.
+@batchSize(1)
+resource appTable 'Microsoft.OperationalInsights/workspaces/tables@2025-02-01' = [
+  for name in appTables: {
+    parent: workspace
+    name: name
+    properties: { retentionInDays: retentionDays, totalRetentionInDays: retentionDays }
+  }
+]
 
 resource insights 'Microsoft.Insights/components@2020-02-02' = {
   name: insightsName

@@ -2,14 +2,12 @@
 
 import { reportQueue } from 'layout.bicep'
 
-param identityName string
-@description('The identity\'s own number. Names of assignments are made of its name instead, which is known before it exists, so that what-if can show them.')
+@description('The identity\'s own number. Names of assignments are made of it: an identity that was made again has another one, and Azure refuses to give an assignment to somebody else (RoleAssignmentUpdateNotPermitted).')
 param principalId string
 @description('The person, group or pipeline that runs the gateway; empty: nobody.')
 param operatorId string
 @description('The event topic\'s own identity; empty: there is none.')
 param topicPrincipalId string
-param topicName string
 param storageName string
 param vaultName string
 param insightsName string
@@ -65,7 +63,7 @@ resource communication 'Microsoft.Communication/communicationServices@2025-09-01
 resource appStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for role in storageRoles: {
     scope: storage
-    name: guid(storage.id, identityName, roles[role])
+    name: guid(storage.id, principalId, roles[role])
     properties: {
       description: role
       principalId: principalId
@@ -77,7 +75,7 @@ resource appStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
 
 resource appVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: vault
-  name: guid(vault.id, identityName, roles['Key Vault Secrets User'])
+  name: guid(vault.id, principalId, roles['Key Vault Secrets User'])
   properties: {
     description: 'Key Vault Secrets User'
     principalId: principalId
@@ -88,7 +86,7 @@ resource appVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 resource appInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: insights
-  name: guid(insights.id, identityName, roles['Monitoring Metrics Publisher'])
+  name: guid(insights.id, principalId, roles['Monitoring Metrics Publisher'])
   properties: {
     description: 'Monitoring Metrics Publisher'
     principalId: principalId
@@ -103,7 +101,7 @@ resource appInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 // The only built-in role that may send mail; it is given on the one resource.
 resource appMail 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(communicationName)) {
   scope: communication
-  name: guid(communication.id, identityName, roles['Communication and Email Service Owner'])
+  name: guid(communication.id, principalId, roles['Communication and Email Service Owner'])
   properties: {
     description: 'Communication and Email Service Owner'
     principalId: principalId
@@ -117,7 +115,7 @@ resource appMail 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!emp
 
 resource topicQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(communicationName)) {
   scope: storage::queueService::reports
-  name: guid(storage::queueService::reports.id, topicName, roles['Storage Queue Data Message Sender'])
+  name: guid(storage::queueService::reports.id, topicPrincipalId, roles['Storage Queue Data Message Sender'])
   properties: {
     description: 'Storage Queue Data Message Sender'
     principalId: topicPrincipalId

@@ -69,6 +69,11 @@ def bindings() -> set[Binding]:
     return {Binding(queue, connection) for queue in queues}
 
 
+def groups() -> set[str]:
+    """What an instance can always wait for: HTTP, or a function by its name (its queue's, with underscores)."""
+    return {"http", "function:sweep", *(f"function:{binding.queue.replace('-', '_')}" for binding in bindings())}
+
+
 TABLES = {azure.TABLE}
 CONTAINERS = {azure.PAYLOADS, azure.CAPTURED}
 INTAKE = CONTAINER

@@ -135,17 +135,21 @@ def the_app_runs_on_flex_consumption(deployment: Deployment) -> Iterator[str]:
     (site,) = deployment.of("Microsoft.Web/sites")
     config = site["properties"].get("functionAppConfig", {})
     number = numbers(deployment)
-    ready = number.get("alwaysReadyInstances", 0)
+    (ready,) = re.findall(r"alwaysReady = \{(.*)\}", deployment.parameters) or [""]
+    groups = {name: int(count) for name, count in re.findall(r"'?([\w:]+)'?: (\d+)", ready)}
     yield from differs(
         "scale",
         {
-            "alwaysReady": [{"name": "http", "instanceCount": ready}] if ready else [],
+            "alwaysReady": [{"name": name, "instanceCount": count} for name, count in sorted(groups.items())],
             "instanceMemoryMB": number.get("instanceMemoryMB", 2048),
             "maximumInstanceCount": number.get("maximumInstanceCount", 40),
             "triggers": {"http": {"perInstanceConcurrency": requests_at_once(deployment)}},
         },
         config.get("scaleAndConcurrency"),
     )
+    yield from (f"{name} is no function" for name in groups if name not in expected.groups())
+    spread = "zoneRedundant = true" in deployment.parameters
+    yield from differs("spread over zones", spread, plan["properties"].get("zoneRedundant"))
     version = (ROOT / ".python-version").read_text("utf-8").strip()
     yield from differs("runtime", {"name": "python", "version": version}, config.get("runtime"))
     yield from differs("identity", "UserAssigned", site["identity"]["type"])
@@ -218,6 +222,15 @@ def storage_opens_to_identities_only(deployment: Deployment) -> Iterator[str]:
     )
     for container in deployment.of("Microsoft.Storage/storageAccounts/blobServices/containers"):
         yield from properties(container, publicAccess="None")
+
+
+@rule
+def storage_has_as_many_copies_as_its_region_has_zones(deployment: Deployment) -> Iterator[str]:
+    """Azure refuses zones where there are none, after the region was chosen from its own list."""
+    asked = re.search(r"storageSku = '(\w+)'", deployment.parameters)
+    zoneless = re.search(r"location = '(northcentralus)'", deployment.parameters)
+    wanted = asked[1] if asked else "Standard_LRS" if zoneless else "Standard_ZRS"
+    yield from differs("storage", {"name": wanted}, deployment.one("Microsoft.Storage/storageAccounts")["sku"])
 
 
 @rule

@@ -18,7 +18,9 @@ def grants(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
     """Who may do what on which resource."""
     names = {id: name for name, id in expected.ROLES.items()}
     for grant in deployment.of("Microsoft.Authorization/roleAssignments"):
-        scope = grant["id"].rpartition("/providers/Microsoft.Authorization/")[0]
+        # A name that is known at run time only leaves the whole id to run time: [extensionResourceId('SCOPE', …
+        runtime = re.match(r"\[extensionResourceId\('([^']+)'", grant["id"])
+        scope = runtime[1] if runtime else grant["id"].rpartition("/providers/Microsoft.Authorization/")[0]
         kind, name = scope.split("/")[-2:]
         role = grant["properties"]["roleDefinitionId"].rpartition("/")[2]
         where = f"{kind}/{name}" if kind == "queues" else kind
@@ -45,6 +47,15 @@ def roles_are_those_needed(deployment: Deployment) -> Iterator[str]:
             and _who(grant["properties"]["principalId"]) != "operator"
         ):
             yield f"{grant['properties']['description']}: a new identity is not found yet without its principalType"
+
+
+@rule
+def an_assignment_is_named_by_whom_it_is_for(deployment: Deployment) -> Iterator[str]:
+    """An identity that was made again is somebody else, and Azure gives no assignment to somebody else."""
+    for grant in deployment.of("Microsoft.Authorization/roleAssignments"):
+        principal = grant["properties"]["principalId"]
+        if principal.startswith("[") and principal.strip("[]") not in grant["name"]:
+            yield f"{grant['properties']['description']}: {grant['name']} stays when its identity is made again"
 
 
 # ----------------------------------------------------------------------------------------------------- openness

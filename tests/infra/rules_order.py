@@ -11,7 +11,8 @@ AFTER = {
     "reports": {"rbac"},
     "function": {"rbac", "vnet"},
     "vnet": {"storage", "vault"},
-    "alerts": {"monitoring", "storage"},
+    "alerts": {"monitoring", "storage", "events"},
+    "availability": {"function", "alerts"},
     "workbook": {"monitoring"},
 }
 """A host that starts without its roles stays down, and Event Grid tries the queue when the subscription is made."""

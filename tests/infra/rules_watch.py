@@ -15,15 +15,17 @@ from tests.infra.bicep import INFRA, ROOT, Deployment, Json, cloud_of
 from tests.infra.rules import differs, has_mail, last, properties, rule
 
 LOGS = {
-    "Microsoft.Storage/storageAccounts/blobServices": ["StorageDelete", "StorageWrite"],
-    "Microsoft.Storage/storageAccounts/queueServices": [],
-    "Microsoft.Storage/storageAccounts/tableServices": [],
+    "Microsoft.Storage/storageAccounts/blobServices": ["StorageDelete"],
     "Microsoft.KeyVault/vaults": ["AuditEvent"],
     "Microsoft.Communication/communicationServices": ["EmailSendMailOperational"],
     "Microsoft.EventGrid/systemTopics": ["DeliveryFailures"],
-    "Microsoft.Web/sites": [],
 }
-"""What is written down of each resource beside its figures; no line of these has an address in it."""
+"""What is written down of each resource; no line of these has an address in it, and none comes every few seconds."""
+
+APP_TABLES = {f"App{name}" for name in ("AvailabilityResults", "Dependencies", "Exceptions", "Metrics")} | {
+    f"App{name}" for name in ("PerformanceCounters", "Requests", "Traces")
+}
+"""Where Application Insights keeps lines, for 90 days unless each is told otherwise."""
 
 CLOUDS = {
     "AzureCloud": r"core\.windows\.net|vault(core)?\.azure\.net|microsoftonline\.com|graph\.microsoft\.com",
@@ -96,15 +98,14 @@ def reports_reach_their_queue(deployment: Deployment) -> Iterator[str]:
 
 @rule
 def everything_is_written_down(deployment: Deployment) -> Iterator[str]:
-    """Each resource that can tell sends its figures, and the lines that say who did what, to the workspace."""
+    """Each resource that can tell sends the lines that say who did what; and no figures, which nobody reads there."""
     found: dict[str, list[str]] = {}
     for setting in deployment.of("Microsoft.Insights/diagnosticSettings"):
         of = setting["id"].partition("/providers/Microsoft.Insights/diagnosticSettings/")[0]
         kind, _, rest = of.rpartition("/providers/")[2].partition("/")
         type = "/".join([kind, *rest.split("/")[::2]])
         found[type] = sorted(log["category"] for log in setting["properties"].get("logs", []) if log["enabled"])
-        if not any(figure["enabled"] for figure in setting["properties"].get("metrics", [])):
-            yield f"{type} sends no figures"
+        yield from (f"{type} sends figures that nobody reads" for _ in setting["properties"].get("metrics", []))
         if "workspaceId" not in setting["properties"]["workspaceId"]:
             yield f"{type} sends them elsewhere"
     present = {resource["type"] for resource in deployment.resources}
@@ -113,9 +114,16 @@ def everything_is_written_down(deployment: Deployment) -> Iterator[str]:
 
 @rule
 def telemetry_has_a_workspace(deployment: Deployment) -> Iterator[str]:
-    """Of its own, with the days that were asked for."""
+    """Of its own, with the days that were asked for in each table, and an end to what a day may cost."""
+    number = dict(re.findall(r"(\w+) = (\d+)$", deployment.parameters, re.MULTILINE))
+    days, cap = int(number.get("logRetentionDays", 30)), int(number.get("logDailyCapGb", 5)) or -1
     workspace = deployment.one("Microsoft.OperationalInsights/workspaces")
-    yield from properties(workspace, retentionInDays=30)
+    yield from properties(workspace, retentionInDays=days, workspaceCapping__dailyQuotaGb=cap)
+    yield from properties(workspace, features__immediatePurgeDataOn30Days=days == 30)
+    tables = deployment.of("Microsoft.OperationalInsights/workspaces/tables")
+    yield from differs("tables with days of their own", APP_TABLES, {last(table) for table in tables})
+    for table in tables:
+        yield from properties(table, retentionInDays=days, totalRetentionInDays=days)
     yield from properties(deployment.one("Microsoft.Insights/components"), WorkspaceResourceId=workspace["id"])
 
 
@@ -127,12 +135,12 @@ def alerts_ask_the_files(deployment: Deployment) -> Iterator[str]:
     oldest = 60 * int(number.get("alertOldestMinutes", 15))
     wanted = {
         "bounds": ("Count", None, "GreaterThan", 0, "PT15M"),
-        "dead-letters": ("Count", None, "GreaterThan", 0, "PT15M"),
+        "dead-letters": ("Count", None, "GreaterThan", 0, "PT1H"),
         "faults": ("Count", None, "GreaterThan", 0, "PT15M"),
         "oldest-due": ("Maximum", "seconds", "GreaterThan", oldest, "PT15M"),
         "provider-refusals": ("Count", None, "GreaterThan", 5, "PT15M"),
         "suppressions": ("Count", None, "GreaterThan", 0, "PT1H"),
-        "timer-stopped": ("Total", "runs", "LessThan", 1, "PT15M"),
+        "timer-stopped": ("Total", "runs", "LessThan", 1, "PT10M"),
         "unauthorized": ("Total", "attempts", "GreaterThan", 100, "PT15M"),
     }
     if silence:
@@ -158,13 +166,104 @@ def storage_may_not_grow_unseen(deployment: Deployment) -> Iterator[str]:
     most = int(number.get("alertStorageGigabytes", 8))
     account = deployment.one("Microsoft.Storage/storageAccounts")["id"]
     group = deployment.one("Microsoft.Insights/actionGroups")["id"]
-    alerts = deployment.of("Microsoft.Insights/metricAlerts")
+    alerts = [alert for alert in deployment.of("Microsoft.Insights/metricAlerts") if alert["name"] == "gateway-storage"]
     yield from differs("alerts on storage", 1 if most else 0, len(alerts))
     for alert in alerts:
         yield from properties(alert, enabled=True, scopes=[account], actions=[{"actionGroupId": group}])
         (criterion,) = alert["properties"]["criteria"]["allOf"]
         told = tuple(criterion[name] for name in ("metricName", "timeAggregation", "operator", "threshold"))
         yield from differs("what is compared", ("UsedCapacity", "Average", "GreaterThan", most * 1024**3), told)
+
+
+@rule
+def a_dead_letter_is_not_taken_back(deployment: Deployment) -> Iterator[str]:
+    """It lies there when the window is empty again; and none falls between two windows while nothing is told."""
+    for alert in deployment.of("Microsoft.Insights/scheduledQueryRules"):
+        pause = alert["properties"].get("muteActionsDuration")
+        stays = alert["name"] == "gateway-dead-letters"
+        yield from properties(alert, autoMitigate=not stays, muteActionsDuration="PT45M" if stays else None)
+        if pause and _minutes(alert["properties"]["windowSize"]) < _minutes(pause) + 15:
+            yield f"{alert['name']}: what happens within the pause of {pause} is never told"
+
+
+def _minutes(duration: str) -> int:
+    number = int(duration.strip("PTHM"))
+    return number * 60 if duration.endswith("H") else number
+
+
+@rule
+def the_first_mail_is_no_false_alarm(deployment: Deployment) -> Iterator[str]:
+    """Between the alert's beginning and the first deployment of the app there is no line of a timer."""
+    for alert in deployment.of("Microsoft.Insights/scheduledQueryRules"):
+        (criterion,) = alert["properties"]["criteria"]["allOf"]
+        looks = 3 if alert["name"] == "gateway-timer-stopped" else 1
+        wanted = {"numberOfEvaluationPeriods": looks, "minFailingPeriodsToAlert": looks}
+        yield from differs(f"{alert['name']}'s looks", wanted, criterion["failingPeriods"])
+
+
+@rule
+def somebody_outside_asks_the_door(deployment: Deployment) -> Iterator[str]:
+    """From three places of the same cloud, unless nobody should; and the same people are told as of all else."""
+    wanted = "availabilityTest = false" not in deployment.parameters
+    tests = deployment.of("Microsoft.Insights/webtests")
+    alerts = [alert for alert in deployment.of("Microsoft.Insights/metricAlerts") if alert["name"] == "gateway-door"]
+    yield from differs("tests of the door", (int(wanted), int(wanted)), (len(tests), len(alerts)))
+    prefix = {"AzureCloud": ("emea-", "us-", "apac-"), "AzureUSGovernment": ("usgov-",), "AzureChinaCloud": ("mc-",)}
+    for test, alert in zip(tests, alerts, strict=True):
+        yield from properties(test, Enabled=True, Frequency=300, RetryEnabled=True, Request__HttpVerb="GET")
+        yield from properties(test, ValidationRules__ExpectedHttpStatusCode=200, ValidationRules__SSLCheck=True)
+        url = test["properties"]["Request"]["RequestUrl"]
+        if not re.search(r"^\[format\('\{0\}/health/ready', .*'function-\{0\}'.*\.outputs\.uri\.value\)\]$", url):
+            yield f"it asks {url}"
+        places = {place["Id"] for place in test["properties"]["Locations"]}
+        here = prefix[cloud_of(deployment.name)]
+        yield from differs("places of this cloud", 3, len([place for place in places if place.startswith(here)]))
+        component = deployment.one("Microsoft.Insights/components")["id"]
+        criteria = {"webTestId": test["id"], "componentId": component, "failedLocationCount": 2}
+        yield from differs("what is compared", criteria, {k: alert["properties"]["criteria"].get(k) for k in criteria})
+        yield from properties(alert, enabled=True, severity=1, scopes=[test["id"], component])
+        yield from differs("the link", "Resource", test["tags"].get(f"hidden-link:{component}"))
+        (action,) = alert["properties"]["actions"]
+        yield from differs("who is told", ["'alerts-{0}'"], re.findall(r"'alerts-\{0\}'", action["actionGroupId"]))
+
+
+@rule
+def lost_delivery_reports_are_told(deployment: Deployment) -> Iterator[str]:
+    """Event Grid drops what it could not deliver for a day, and only its own figures say so."""
+    group = deployment.one("Microsoft.Insights/actionGroups")["id"]
+    topics = [topic["id"] for topic in deployment.of("Microsoft.EventGrid/systemTopics")]
+    found = {}
+    for alert in deployment.of("Microsoft.Insights/metricAlerts"):
+        if alert["name"].startswith("gateway-reports-"):
+            (criterion,) = alert["properties"]["criteria"]["allOf"]
+            compared = tuple(criterion[name] for name in ("timeAggregation", "operator", "threshold"))
+            found[criterion["metricName"]] = compared
+            yield from properties(alert, enabled=True, scopes=topics, actions=[{"actionGroupId": group}])
+    wanted = {
+        "DroppedEventCount": ("Total", "GreaterThan", 0),
+        "DeliveryAttemptFailCount": ("Total", "GreaterThan", 10),
+    }
+    yield from differs("alerts on reports", wanted if has_mail(deployment) else {}, found)
+
+
+@rule
+def costs_are_told_where_a_budget_was_given(deployment: Deployment) -> Iterator[str]:
+    """When they nearly reach it, and when they are foreseen to go beyond it."""
+    asked = re.search(r"monthlyBudget = (\d+)", deployment.parameters)
+    budgets = deployment.of("Microsoft.Consumption/budgets")
+    yield from differs("budgets", int(bool(asked)), len(budgets))
+    for budget in budgets:
+        amount = int(asked[1]) if asked else 0
+        yield from properties(budget, amount=amount, category="Cost", timeGrain="Monthly")
+        yield from properties(budget, timePeriod__startDate="2026-12-01")
+        told = budget["properties"]["notifications"].values()
+        yield from differs("when", {("Actual", 80), ("Forecasted", 100)}, {_threshold(one) for one in told})
+        groups = [group for one in told for group in one["contactGroups"]]
+        yield from differs("who is told", [True, True], ["'alerts-{0}'" in group for group in groups])
+
+
+def _threshold(notification: Json) -> tuple[str, int]:
+    return notification["thresholdType"], notification["threshold"]
 
 
 def _comparison(alert: Json) -> tuple[str, tuple[Any, ...]]:

@@ -33,10 +33,12 @@ class Mutation(NamedTuple):
 ORDER = [
     Mutation("main", "  dependsOn: [rbac]\n}\n\nmodule vnet", "}\n\nmodule vnet"),
     Mutation("main", "  dependsOn: [rbac]\n}\n\nmodule alerts", "}\n\nmodule alerts"),
-    Mutation("main", "  dependsOn: [monitoring, storage]", "  dependsOn: [monitoring]"),
+    Mutation("main", "  dependsOn: [monitoring, storage, events]", "  dependsOn: [monitoring, events]"),
     Mutation("main", "  dependsOn: [storage, vault]\n}\n\nmodule reports", "}\n\nmodule reports"),
 ]
 """Noticed in the order of the modules, which no evaluation shows."""
+
+FIGURES = ", metrics: [{ category: 'Transaction', enabled: true }]"
 
 MUTATIONS = [
     # app
@@ -98,6 +100,13 @@ MUTATIONS = [
     Mutation("rbac", "if (!empty(operatorId)) {\n  scope: vault", "{\n  scope: vault"),
     Mutation("main", "(empty(operatorsGroupId) ? principalId : operatorsGroupId)", "principalId", "customer"),
     Mutation("main", "operatorsGroupId == 'none' ? ''", "operatorsGroupId == 'nobody' ? ''", "government"),
+    Mutation("rbac", "guid(vault.id, principalId, ", "guid(vault.id, vaultName, "),
+    Mutation("rbac", "reports.id, topicPrincipalId, roles", "reports.id, communicationName, roles"),
+    # region and scale
+    Mutation("regions", "  'northcentralus'\n", "", "zoneless"),
+    Mutation("regions", "!contains(zoneless", "contains(zoneless"),
+    Mutation("main", "    zoneRedundant: zoneRedundant\n", "    zoneRedundant: !zoneRedundant\n", "zones"),
+    Mutation("function", "map(items(alwaysReady), ", "map(take(items(alwaysReady), 1), ", "zones"),
     # mail and events
     Mutation("communication", "!isOwn || isVerified", "!isOwn || isVerified || !isVerified", "private"),
     Mutation("communication", "disableLocalAuth: true", "disableLocalAuth: false"),
@@ -125,11 +134,31 @@ MUTATIONS = [
     Mutation("alerts", "storageGigabytes * 1024 * 1024", "storageGigabytes * 1024"),
     Mutation("alerts", "metricName: 'UsedCapacity'", "metricName: 'Transactions'"),
     Mutation("alerts", "if (storageGigabytes > 0)", "if (storageGigabytes >= 0)", "customer"),
-    Mutation("alerts", "actions: [{ actionGroupId: people.id }]", "actions: []"),
+    Mutation("alerts", "\n    actions: [{ actionGroupId: people.id }]", "\n    actions: []"),
+    Mutation("alerts", "\n      actions: [{ actionGroupId: people.id }]", "\n      actions: []"),
     Mutation("alerts", "scopes: [storage.id]", "scopes: [insights.id]"),
     Mutation("alerts", "loadTextContent('queries/bounds.kql')", "loadTextContent('queries/faults.kql')"),
     Mutation("alerts", "column: 'attempts'", "column: 'seconds'"),
     Mutation("alerts", "actions: { actionGroups: [people.id] }", "actions: { actionGroups: [] }"),
+    Mutation("alerts", "    pause: 'PT45M'\n", ""),
+    Mutation("alerts", "window: 'PT1H'\n    pause", "window: 'PT15M'\n    pause"),
+    Mutation("alerts", "    looks: 3\n", ""),
+    Mutation("alerts", "metric: 'DroppedEventCount'", "metric: 'DeadLetteredCount'"),
+    Mutation("alerts", "more: 10", "more: 1000"),
+    Mutation("main", "topicName: hasMail ? names.topic : ''", "topicName: ''"),
+    Mutation("availability", "/health/ready'", "/health/live'"),
+    Mutation("availability", "failedLocationCount: 2", "failedLocationCount: 4"),
+    Mutation("cloud", "'us-va-ash-azr', ", ""),
+    Mutation("main", "= if (availabilityTest)", "= if (!availabilityTest)", "zoneless"),
+    Mutation("cloud", "'usgov-va-azr'", "'us-va-ash-azr'", "government"),
+    Mutation("budget", "threshold: 80", "threshold: 800", "zones"),
+    Mutation("main", "= if (monthlyBudget > 0)", "= if (monthlyBudget >= 0)"),
+    Mutation("monitoring", "  'AppTraces'\n", ""),
+    Mutation("monitoring", "{ retentionInDays: retentionDays, total", "{ retentionInDays: 90, total"),
+    Mutation("monitoring", "dailyCapGb == 0 ? -1 : dailyCapGb", "-1 * dailyCapGb"),
+    Mutation("monitoring", "retentionDays == 30", "retentionDays == 31"),
+    Mutation("storage", "'StorageDelete', enabled: true }]", "'StorageWrite', enabled: true }]"),
+    Mutation("storage", "'StorageDelete', enabled: true }]", "'StorageDelete', enabled: true }]" + FIGURES),
     Mutation("workbook", "queries/poison.kql", "queries/latency.kql"),
     # outputs and names
     Mutation("main", "output MAIL_DOMAIN", "output STORAGE_PASSWORD string = 'x'\noutput MAIL_DOMAIN"),

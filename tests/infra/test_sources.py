@@ -32,7 +32,7 @@ def test_the_combinations_are_all_that_is_offered() -> None:
     parameters = set(re.findall(r"^param (\w+)", MAIN, re.MULTILINE))
     tried = set(re.findall(r"^param (\w+)", texts, re.MULTILINE))
 
-    assert {"gatewayConfig", "networkPrefix", "logRetentionDays", "alertRefusals"} == parameters - tried
+    assert {"gatewayConfig", "networkPrefix", "alertRefusals"} == parameters - tried
 
 
 def test_azd_fills_in_every_parameter() -> None:
@@ -69,6 +69,13 @@ def test_only_environments_whose_captured_mail_needs_a_key_are_offered() -> None
 
     assert {"staging", "production"} == set(re.findall(r"'(\w+)'", offered))
     assert {"staging", "production"} == set(Environment) - {Environment.LOCAL, Environment.TEST}
+
+
+def test_the_dns_records_are_passed_on_as_azure_gives_them() -> None:
+    """Azure promises none of their fields; a typed output without one would end each deployment."""
+    outputs = re.findall(r"^output \w+ ([^=]+?) = ", ALL, re.MULTILINE)
+
+    assert {"string", "bool", "object"} == set(outputs)
 
 
 def test_no_compiled_template_is_kept() -> None:

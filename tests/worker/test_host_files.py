@@ -169,6 +169,20 @@ def test_the_package_has_what_the_app_needs_and_nothing_else(packaged: Path) -> 
     assert {name for name in files if name not in kept_out(packaged, files)} == app
 
 
+@pytest.mark.parametrize(
+    "name", [".azure/prod/.env", ".azure/config.json", ".vscode/settings.json", ".idea/x", ".env", "venv/x", "env/x"]
+)
+def test_what_lies_beside_the_app_on_a_machine_stays_there(packaged: Path, name: str) -> None:
+    """Core Tools keeps out what is listed and little else: azd's folder has the app settings and who deployed."""
+    assert {name} == kept_out(packaged, [name])
+
+
+@pytest.mark.parametrize("name", ["requirements-core.txt", ".python_packages/lib/site-packages/yaml/__init__.py"])
+def test_what_a_build_needs_is_not_kept_out(packaged: Path, name: str) -> None:
+    """requirements.txt includes the one, and the other is what was built without Azure."""
+    assert set() == kept_out(packaged, [name])
+
+
 @pytest.mark.parametrize("name", NEEDED)
 def test_what_the_app_needs_is_in_the_checkout(name: str) -> None:
     """Otherwise the test above would keep a word that means nothing."""
