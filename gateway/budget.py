@@ -31,6 +31,9 @@ REQUEST_SECONDS = 5.0
 DELIVERY_SECONDS = 20.0
 """How long a large mail waits for room before it is put back."""
 
+MOST_WAITING = 128
+"""Requests and mails that wait for room; a further request is answered with 503 at once."""
+
 QUEUE_SECONDS = 120.0
 """How long a queue's message waits for room for its blob; it has been taken, and giving it back counts as a try."""
 
@@ -133,15 +136,22 @@ class Hold:
     def try_take(self, size: int, growth: int) -> bool:
         """The same, now or not at all."""
         self.release()
-        self._lane = self._budget.small if size <= SMALL else self._budget.large
+        self._lane = self._lane_for(size)
         need = self._lane.fitting(size * growth)
         self._taken = need if self._lane.try_take(need) else 0
         return self._taken == need
+
+    def crowded(self, size: int) -> bool:
+        """Whether so many wait for room of this kind that nobody should begin to: each takes a little meanwhile."""
+        return self._lane_for(size).waiting >= MOST_WAITING
 
     @property
     def contested(self) -> bool:
         """Whether somebody waits for what is held."""
         return self._taken > 0 and self._lane.waiting > 0
+
+    def _lane_for(self, size: int) -> Lane:
+        return self._budget.small if size <= SMALL else self._budget.large
 
     def keep(self, size: int, growth: int) -> None:
         """It turned out to be smaller: the rest is given back."""

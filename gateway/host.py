@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from socket import socket
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import uvicorn
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 CONCURRENCY = 64
 """Deliveries under way at once; each is mostly waiting for a provider."""
 
-MOST_WAITING = 256
+MOST_WAITING = 64
 """Large mails that wait for room in memory; further ones are rung for again."""
 
 NO_ROOM_PAUSE = timedelta(seconds=5)
@@ -71,7 +71,7 @@ class Deliveries:
     gateway: Gateway
     running: set[asyncio.Task[None]] = field(default_factory=set)
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
-    waiting: set[str] = field(default_factory=set)
+    waiting: dict[str, asyncio.Task[Any] | None] = field(default_factory=dict)
     """Large mails that wait for room in memory. They take no place, and another doorbell for one says nothing new."""
 
     async def run(self) -> None:
@@ -108,16 +108,22 @@ class Deliveries:
         """Somebody else has the place meanwhile, so that small mails never wait for large ones."""
         if len(self.waiting) >= MOST_WAITING:
             raise NoRoom(message)
-        self.waiting.add(message)
+        self.waiting[message] = asyncio.current_task()
         self.places.release()
         try:
             yield
         finally:
-            self.waiting.discard(message)
+            del self.waiting[message]
             await self.places.acquire()
 
     async def finish(self) -> None:
-        """Wait for what is under way; whatever is still not done keeps its claim, and the ledger covers it."""
+        """Wait for what is under way; whatever is still not done keeps its claim, and the ledger covers it.
+
+        What waits for room in memory has no claim yet.
+        """
+        for task in self.waiting.values():
+            if task:
+                task.cancel()
         if self.running:
             await asyncio.wait(set(self.running), timeout=GRACE_SECONDS)
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway import web
 from gateway.errors import Rejected
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
     from gateway.connections import Connections
 
 PIECE = 4096
@@ -64,12 +66,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head = self._fields = self._progress = self._beside = self._rest = self._left = self._messages = 0
         self._length = 0
         self._later = b""
+        self._running: RequestResponseCycle | None = None
         self._has_place = self.places.came(self, self.since)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing of it stays."""
         self.places.left(self)
         super().connection_lost(exc)
+        if self._running is not None:  # uvicorn tells the newest request only
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def shutdown(self) -> None:
         """The host ends: whoever is not being answered goes at once."""
@@ -237,6 +243,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         self.places.reading(self)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         if self.phase is not Phase.BODY:
@@ -293,6 +303,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _read_the_rest(self) -> None:
         if self.phase is not Phase.REST:
             self.phase, self.since, self._rest = Phase.REST, self.loop.time(), 0
+            if self.cycle is not None:
+                self.cycle.body = bytearray()
         self.places.idle(self)
         self.flow.resume_reading()
 
@@ -326,11 +338,15 @@ class _Exit(asyncio.Transport):
         self._owner = owner
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._owner.written += len(data)
-        self._owner.line.write(data)
+        if not self._owner.leaving:  # of requests behind each other, one may be answered when the caller is gone
+            self._owner.written += len(data)
+            self._owner.line.write(data)
 
     def close(self) -> None:
         self._owner.leave()
+
+    def abort(self) -> None:
+        self._owner.line.abort()
 
     def is_closing(self) -> bool:
         return self._owner.leaving

@@ -35,9 +35,10 @@ class ShortWait:
             return False
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._run(work))
-        done, _ = await asyncio.wait({self._task}, timeout=SECONDS)
+        task = self._task  # whoever waited too may have begun the next one by the time we go on
+        done, _ = await asyncio.wait({task}, timeout=SECONDS)
         if done:
-            return self._task.result()
+            return task.result()
         self._give_up(TimeoutError())
         return False
 

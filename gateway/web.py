@@ -152,7 +152,7 @@ def _begun(body: bytes) -> BytesIO:
 
 
 async def _room(hold: Hold, size: int) -> None:
-    if size and not await hold.take(size, BODY_GROWTH, REQUEST_SECONDS):
+    if size and (hold.crowded(size) or not await hold.take(size, BODY_GROWTH, REQUEST_SECONDS)):
         raise Rejected(
             503,
             "busy",

@@ -17,8 +17,10 @@ import pytest
 
 from gateway import guard, wiring
 from gateway.auth import hash_key
+from gateway.connections import Connections, Patience
 from gateway.host import working
 from gateway.message import OPEN
+from gateway.protocol import limited
 from gateway.settings import Settings
 from gateway.wiring import Gateway
 from tests import azurite as emulator
@@ -178,7 +180,8 @@ async def running(folder: Path, config: str = CONFIG, **environ: str) -> AsyncIt
     access = guard.listener("127.0.0.1", (), settings.environment, opened=False)
     gateway = await wiring.build(settings, environ, access)
     try:
-        async with working(gateway), serve(gateway.app, lifespan="off") as url, aiohttp.ClientSession() as http:
+        server = serve(gateway.app, lifespan="off", protocol=limited(Connections(Patience())))
+        async with working(gateway), server as url, aiohttp.ClientSession() as http:
             yield Running(url, gateway, http)
     finally:
         await gateway.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.budget import BODY_GROWTH, MIB, SMALL, Budget, default
+from gateway.budget import BODY_GROWTH, MIB, MOST_WAITING, SMALL, Budget, default
 from gateway.clock import wall_clock
 from gateway.delivery import Delivery
 from gateway.errors import ConfigurationError, NoRoom
@@ -92,13 +92,52 @@ async def test_a_caller_is_told_when_there_is_no_room(gateway: Running) -> None:
     assert await hold.take(100 * MIB, BODY_GROWTH, 0)
     large = {"to": "ops@example.com", "text": "x " * 500_000}
     refused = asyncio.create_task(gateway.send(large))
-    small = await gateway.send({"to": "ops@example.com", "text": "x"})
+    closed = {"connection": "close"}  # or the next request might meet its end, after just as many idle seconds
+    small = await gateway.send({"to": "ops@example.com", "text": "x"}, headers=closed)
     assert (small.status, refused.done()) == (202, False)
 
     assert (await refused).code == (503, "busy")
     assert refused.result().headers["retry-after"] == "5"
     hold.release()
     assert (await gateway.send(large)).status == 202
+
+
+async def test_a_body_that_comes_slowly_makes_room_for_those_who_wait(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger could hold all of it for hours otherwise, at the least rate; alone it may take its time."""
+    monkeypatch.setattr("gateway.web.CONTESTED_SECONDS", 0.5)
+    budget = gateway.gateway.budget
+    others = budget.hold()
+    assert await others.take((budget.large.size - 5 * MIB) // BODY_GROWTH, BODY_GROWTH, 0)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"to": "ops@example.com", "text": "'
+        for _ in range(100):
+            yield b"x" * 1000
+            await asyncio.sleep(0.1)
+
+    headers = {"x-api-key": KEYS["app"], "content-length": "1000000"}
+    slow = asyncio.create_task(gateway.call("POST", "/v1/notifications", data=slowly(), headers=headers))
+    await asyncio.sleep(1.5)
+    assert not slow.done()
+    quick = await gateway.send({"to": "ops@example.com", "text": "x" * 1_000_000})
+
+    assert quick.status == 202
+    assert (await slow).code == (408, "too_slow")
+
+
+async def test_where_many_wait_nobody_else_begins_to(gateway: Running) -> None:
+    """A large body is refused at once then, and a small one taken."""
+    budget = gateway.gateway.budget
+    assert await budget.hold().take(100 * MIB, BODY_GROWTH, 0)
+    waiting = await turns(budget, *[MIB] * MOST_WAITING)
+    reply = await asyncio.wait_for(gateway.send({"to": "ops@example.com", "text": "x" * 1_000_000}), 3)
+
+    assert reply.code == (503, "busy")
+    assert (await gateway.send({"to": "ops@example.com", "text": "x"})).status == 202
+    for task in waiting:
+        task.cancel()
 
 
 @pytest.mark.parametrize("size", [1000, SMALL + 1, 3 * MIB])

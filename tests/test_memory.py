@@ -92,17 +92,17 @@ def test_bodies_that_do_not_end_keep_within_the_budget(gateway: GatewayProcess) 
 
 
 def test_large_mails_are_delivered_within_the_budget(tmp_path: Path) -> None:
-    """Twenty-four of 10 MiB that are due at once, from the store to the provider, here the inbox."""
-    asyncio.run(prepared(tmp_path / "gateway.db", 24))
+    """Sixteen of 10 MB that are due at once, from the store to the provider, here the inbox."""
+    asyncio.run(prepared(tmp_path / "gateway.db", 16))
     variables = {"GATEWAY_MEMORY_BUDGET": str(BUDGET)}
     with running_gateway(store=tmp_path / "gateway.db", variables=variables) as gateway:
         growth = Growth(gateway.process.pid)
         for _ in range(300):
-            if len(gateway.events("captured")) == 24:
+            if len(gateway.events("captured")) == 16:
                 break
             time.sleep(0.2)
 
-        assert len(gateway.events("captured")) == 24
+        assert len(gateway.events("captured")) == 16
         assert growth.most < BUDGET * MIB + MARGIN
         with urlopen(f"{gateway.url}/v1/captured?limit=1") as answer:
             assert len(json.loads(answer.read())["items"]) == 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import resource
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.request import urlopen
@@ -301,6 +303,54 @@ def test_a_request_that_asks_for_another_protocol_is_answered_in_http(gateway: G
         connection.sendall(b"message=hello"[cut:])
 
         assert answered(connection)[0] == 200
+
+
+HOST = b"Host: localhost\r\n"
+REQUESTS = (
+    b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n",
+    POST + b"Content-Length: 13\r\n\r\nmessage=hello",
+    POST + b"Transfer-Encoding: chunked\r\n\r\nd\r\nmessage=hello\r\n0\r\n\r\n",
+    POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\nmessage=hello",
+    POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 13\r\n\r\nmessage=hello",
+    b"POST /v1/notifications HTTP/1.1\r\n" + HOST + b"Content-Length: 200000\r\n\r\n" + b"a" * 200_000,
+    b"GET /health/live HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    b"HEAD /health/live HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00",
+    b"GET / HTTP/1.0\r\n\r\n",
+)
+
+
+def scattered(gateway: GatewayProcess, chance: random.Random) -> None:
+    """Some requests behind each other, perhaps spoiled, in pieces; the caller may leave at any time."""
+    data = bytearray().join(chance.choices(REQUESTS, k=chance.randint(1, 6)))
+    for _ in range(chance.choice((0, 0, 1, 5))):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    with contextlib.suppress(OSError), connected(gateway) as connection:
+        connection.settimeout(0.2)
+        while data and chance.random() > 0.03:
+            size = chance.choice((1, 3, 50, 5000, 100_000))
+            connection.sendall(data[:size])
+            del data[:size]
+        if chance.random() < 0.5:
+            everything(connection)
+
+
+def test_no_bytes_in_any_order_make_an_error_of_ours(gateway: GatewayProcess) -> None:
+    """Nothing but lines about refusals is logged, and the others are served."""
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(40):
+            scattered(gateway, chance)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+    assert served(gateway)
+    assert gateway.other == []
+    assert [line for line in gateway.lines if line["level"] == "error"] == []
 
 
 def test_the_limit_of_open_files_is_raised_or_heeded() -> None:

@@ -77,12 +77,18 @@ def listen(port: int = 0) -> socket.socket:
 
 
 @asynccontextmanager
-async def serve(app: App, *, port: int = 0, lifespan: Literal["auto", "on", "off"] = "auto") -> AsyncIterator[str]:
-    """The app's base URL while the block runs; a start-up that fails raises here."""
+async def serve(
+    app: App,
+    *,
+    port: int = 0,
+    lifespan: Literal["auto", "on", "off"] = "auto",
+    protocol: type[asyncio.Protocol] | None = None,
+) -> AsyncIterator[str]:
+    """The app's base URL while the block runs; a start-up that fails raises here. `protocol` is uvicorn's, or ours."""
     listener = listen(port)
     config = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=protocol or _Protocol,
         ws="none",
         lifespan=lifespan,
         log_config=None,
