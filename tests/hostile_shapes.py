@@ -64,6 +64,13 @@ def _parts(size: int, part: bytes, count: int = 1000) -> bytes:
     return b"".join(text % number for number in range(count)) + b"--b--\r\n"
 
 
+def _dispositions(size: int, piece: bytes, count: int = 1000) -> bytes:
+    """Parts whose Content-Disposition is as long as it may be."""
+    count = min(count, size // 1000)
+    part = b"--b\r\nContent-Disposition: form-data" + piece * (900 // len(piece)) + b"\r\n\r\nx\r\n"
+    return part * count + b"--b--\r\n"
+
+
 def _one_part(
     headers: bytes = b'Content-Disposition: form-data; name="a"', *, first: bytes = b"", inside: bytes = b"x"
 ) -> Make:
@@ -103,6 +110,13 @@ JSON_BODIES = [
     Hostile("json: zeros in 180 levels", _deep(b"0,")),
     Hostile("json: words in 180 levels", _deep(b'"abc",')),
     Hostile("json: objects in objects", _many_objects),
+    Hostile("json: objects in 150 levels", run_of('{"a":' * 150 + "0" + "}" * 150 + ",", "[", "0]")),
+    Hostile("json: nothing in 150 levels", run_of('{"a":' * 150 + "[]" + "}" * 150 + ",", "[", "0]")),
+    *(
+        Hostile(f"json: a string of control characters {code:02x}", run_of(bytes((code,)), '{"a":"', '"}'))
+        for code in (0x00, 0x09, 0x0C, 0x1F)
+    ),
+    Hostile("json: a string of all control characters", run_of(bytes(range(32)), '{"a":"', '"}')),
     Hostile("json: a string of commas", run_of(",", '{"a":"', '"}')),
     Hostile("json: a string of escaped quotes", run_of('\\"', '{"a":"', '"}')),
     Hostile("json: a string of line breaks", run_of("\n", '{"a":"', '"}')),
@@ -211,7 +225,13 @@ FORM_BODIES = [
         Hostile(f"bytes: {charset}", run_of(b"\xff\x81", b"a=b\n"), {"content-type": f"text/plain; charset={charset}"})
         for charset in ("shift_jis", "euc-jp", "euc-kr", "gb18030", "big5", "gbk", "koi8-r", "iso-8859-8")
     ),
+    Hostile("text: control characters", run_of("\x0b\x0c\x1c", "a=b\n"), TEXT),
+    Hostile("urlencoded: control characters", run_of("\x01\x7f", "a="), URLENCODED),
+    Hostile("urlencoded: control characters, escaped", run_of("%01", "a="), URLENCODED),
+    Hostile("urlencoded: a name that grows in lower case", run_of("\u0130", "", "=1"), URLENCODED),
     Hostile("text: separators of every kind", run_of("\r\n\u2028\x85", "a=b\n"), TEXT),
+    Hostile("multipart: parameters", lambda size: _dispositions(size, b";a=b"), MULTIPART),
+    Hostile("multipart: parameters with an open quote", lambda size: _dispositions(size, b';a="'), MULTIPART),
     Hostile("multipart: a thousand fields", lambda size: _parts(size, b""), MULTIPART),
     Hostile("multipart: carriage returns", _one_part(inside=b"\r"), MULTIPART),
     Hostile("multipart: line ends", _one_part(inside=b"\r\n"), MULTIPART),

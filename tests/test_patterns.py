@@ -84,6 +84,7 @@ def test_a_disposition_is_read_whatever_its_backslashes(disposition: str, expect
     [
         ('Content-Disposition: form-data; name="' + "n" * 1100 + '"', "Content-Disposition of more than 1024 bytes"),
         ('Content-Disposition: form-data; name="' + "\\" * 2000, "Content-Disposition of more than 1024 bytes"),
+        ("Content-Disposition: form-data" + "; a=b" * 21, "Content-Disposition of more than 20 parameters"),
         ("\r\n".join(f"X-{number}: {'x' * 3000}" for number in range(3)), "more than 8192 bytes of headers"),
     ],
 )

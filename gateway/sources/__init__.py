@@ -7,7 +7,8 @@ To add a kind: write `gateway/sources/<kind>.py` with one function
 (`headers` have lower-case names, `source` is the configured name), add a line to KINDS, and put cases into
 `tests/payloads/<kind>/<case>.json` with `<case>.expected.json` beside each: the conformance test needs no code.
 A module raises Rejected only for what a caller must mend; a webhook that it cannot read is left to `read`, which
-delivers it as a readable dump (promise 3: no alert is refused for its shape).
+delivers it as a readable dump (promise 3: no alert is refused for its shape). With Unmapped (payload.py) instead
+of another error the body is not read a second time for that.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ LONGEST_URL = 2000
 CAPTCHAS = frozenset({"cf-turnstile-response", "g-recaptcha-response", "h-captcha-response"})
 RESERVED = frozenset({"_subject", "_replyto", "_next", "_gotcha", "_charset_"}) | CAPTCHAS
 
-_PLAIN_LINE = re.compile(r"([\w.\[\]-][\w.\[\] -]{0,99})=(.*)", re.DOTALL)
+_PLAIN_NAME = re.compile(r"^([\w.\[\]-][\w.\[\] -]{0,99})=", re.MULTILINE)
 # RFC 3986's reserved characters and %, which a URL that is one already uses rightly.
 _URL_SAFE = "%:/?#[]@!$&'()*+,;="
 
@@ -170,22 +170,19 @@ def _text_pairs(payload: Payload, content_type: str) -> Iterator[tuple[str, str]
     if payload.flaw and (is_multipart(b"", content_type) or payload.text.lstrip()[:1] in '{["'):
         what = "form" if is_multipart(b"", content_type) else "JSON"
         raise Rejected(400, "malformed", f"The {what} cannot be read: {payload.flaw}.")
-    lines = payload.text.strip("\r\n").splitlines()
-    if not content_type.lower().startswith("text/plain") or not _PLAIN_LINE.fullmatch(lines[0]):
+    text = payload.text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+    if not content_type.lower().startswith("text/plain") or not _PLAIN_NAME.match(text):
         raise Rejected(
             415,
             "unsupported_media_type",
             "This is no form. Send application/x-www-form-urlencoded, multipart/form-data or a JSON object.",
         )
-    name, value = "", [""]
-    for line in lines:
-        if "=" in line and (match := _PLAIN_LINE.fullmatch(line)):
-            if name:
-                yield name, "\n".join(value)
-            name, value = match[1], [match[2]]
-        else:
-            value.append(line)
-    yield name, "\n".join(value)
+    name, start = "", 0
+    for match in _PLAIN_NAME.finditer(text):
+        if name:
+            yield name, text[start : match.start() - 1]
+        name, start = match[1], match.end()
+    yield name, text[start:]
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

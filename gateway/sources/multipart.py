@@ -20,6 +20,9 @@ LONGEST_HEADERS = 8 * 1024
 LONGEST_DISPOSITION = 1024
 """Bytes of one Content-Disposition: a field's and a file's name (255 bytes is what file systems allow)."""
 
+MOST_PARAMETERS = 20
+"""Of one Content-Disposition; RFC 6266 and RFC 2183 know seven."""
+
 _MALFORMED = "its boundaries are not those of its Content-Type, or a part is broken"
 
 _HEADER = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -118,10 +121,12 @@ def _last_piece(path: str) -> str:
 
 
 def _parameters(disposition: bytes) -> Iterator[tuple[str, str]]:
-    """The disposition's parameters in order; ValueError for one that is longer than any name needs."""
+    """The disposition's parameters in order; ValueError for one that is longer, or has more, than any name needs."""
     if len(disposition) > LONGEST_DISPOSITION:
         raise ValueError(f"a part has a Content-Disposition of more than {LONGEST_DISPOSITION} bytes")
-    for match in _PARAMETER.finditer(_text(disposition)):
+    for number, match in enumerate(_PARAMETER.finditer(_text(disposition))):
+        if number == MOST_PARAMETERS:
+            raise ValueError(f"a part has a Content-Disposition of more than {MOST_PARAMETERS} parameters")
         name, quoted, unescaped, plain = match.groups()
         name = name.lower()
         value = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)

@@ -50,6 +50,8 @@ _CHARSET = re.compile(
 _MULTIBYTE = frozenset("shift_jis euc-jp euc-kr gbk gb2312 gb18030 big5".split())
 _CHARSET_PARAMETER = re.compile(r';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_REPLACEMENT = "\ufffd".encode()
+_AS_NUL = bytes(0 if _UNPRINTABLE.match(chr(code)) else code for code in range(256))
 _ENTITY = re.compile(r"&#(\d{1,7});")
 _UNTYPED_NAME = re.compile(r"[\w.%+\[\]-]{1,100}")
 _BLANK = re.compile(r"\s")
@@ -201,8 +203,17 @@ def plain(text: str) -> str:
     """`text` with one kind of line break and no character that is none."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if len(text) <= PIECE:
+        return _printable(text)
+    return "".join(_printable(text[at : at + PIECE]) for at in range(0, len(text), PIECE))
+
+
+def _printable(text: str) -> str:
+    if not _UNPRINTABLE.search(text):
+        return text
+    try:  # as bytes: where there are many the expression takes ten times as long
+        return text.encode().translate(_AS_NUL).replace(b"\x00", _REPLACEMENT).decode()
+    except UnicodeEncodeError:
         return _UNPRINTABLE.sub("\ufffd", text)
-    return "".join(_UNPRINTABLE.sub("\ufffd", text[at : at + PIECE]) for at in range(0, len(text), PIECE))
 
 
 def _is_form(text: str, media: str) -> bool:

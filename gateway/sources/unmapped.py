@@ -11,7 +11,7 @@ from itertools import islice
 from gateway.address import one_line
 from gateway.message import Attachment
 from gateway.notification import SEVERITY_WORDS, Notification, Pair, Severity
-from gateway.sources.jsontext import Path, depth, leaves, written
+from gateway.sources.jsontext import LONGEST_PATH, Path, is_deeper, leaves, written
 from gateway.sources.payload import Payload, Shape, plain, sniff
 
 MOST_FIELDS = 200
@@ -74,7 +74,8 @@ def _of_text(payload: Payload, source: str, kind: str) -> Notification:
 def _of_fields(payload: Payload, source: str, kind: str) -> Notification:
     given = ((name, value) for name, value in _values(payload) if value and not value.isspace())
     shown = [
-        (written(name) if isinstance(name, tuple) else name, plain(value)) for name, value in islice(given, MOST_FIELDS)
+        (written(name) if isinstance(name, tuple) else name[:LONGEST_PATH], plain(value))
+        for name, value in islice(given, MOST_FIELDS)
     ]
     left_out = sum(1 for _ in islice(given, _COUNTED)) + payload.left_out
     fields = [Pair(name=_name(name), value=_shortened(value, LONGEST_VALUE)) for name, value in shown]
@@ -103,7 +104,7 @@ def _whole(payload: Payload) -> tuple[Attachment, ...]:
     from pydantic_core import to_json
 
     # Each value has a line of its own, with the blanks of all its levels before it.
-    indent = 2 if depth(payload.value) <= _DEEPEST_INDENTED else None
+    indent = None if is_deeper(payload.value, _DEEPEST_INDENTED) else 2
     return _copy(to_json(payload.value, indent=indent, inf_nan_mode="strings").decode(), "json")
 
 

@@ -125,6 +125,24 @@ async def test_a_form_is_parsed_once(bench: Doors, monkeypatch: pytest.MonkeyPat
     assert [13] == read
 
 
+@pytest.mark.parametrize("body", [b"Backup failed", b'{"title": "Backup failed"}', b"title=Backup+failed"])
+async def test_a_webhook_that_is_not_understood_is_parsed_once(
+    bench: Doors, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Its dump is made from what the source's own module has read."""
+    read: list[int] = []
+
+    def counted(body: bytes, *given: Any) -> Any:
+        read.append(len(body))
+        return sniff(body, *given)
+
+    for module in ("alertmanager", "unmapped"):
+        monkeypatch.setattr(f"gateway.sources.{module}.sniff", counted)
+    status, _ = await bench.request("POST", "/v1/webhooks/alertmanager", body, {"x-api-key": KEYS["alertmanager"]})
+
+    assert (200, [len(body)]) == (status, read)
+
+
 # ------------------------------------------------------------------------------------------------ too many values
 
 

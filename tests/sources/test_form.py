@@ -66,6 +66,15 @@ def test_every_way_to_send_a_form_gives_the_same_fields(body: bytes, headers: di
     assert ("form", "contact", "New message from contact") == (found.kind, found.source, found.title)
 
 
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_only_a_line_break_ends_a_line_of_a_plain_text_form(separator: str) -> None:
+    """What a visitor writes into one field makes no second one."""
+    body = f"message=a{separator}n=1\r\nname=Zoë\r\n".encode()
+    (found,) = parse(body, {"content-type": "text/plain"}, "contact")
+
+    assert ["message", "name"] == [name for name, _ in shown(found)]
+
+
 def test_a_repeated_name_is_one_field_where_it_stood_first() -> None:
     """Checkboxes; texts of several lines stay apart."""
     found = read(("a", "1"), ("b", "x"), ("a", "2"), ("c", "l1\nl2"), ("c", "l3"))
