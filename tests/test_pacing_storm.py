@@ -17,7 +17,7 @@ import pytest
 
 from gateway.pacing import PRESETS, Account, Pacer, Permit
 from gateway.pacing.lanes import Limits
-from gateway.pacing.quota import Turn
+from gateway.pacing.quota import Schedule, Turn
 from tests.factories import NOW
 from tests.values import MemoryValues
 
@@ -292,3 +292,13 @@ async def test_many_that_look_at_once_share_one_write() -> None:
     permits = await asyncio.gather(*(pacer.ask(ACCOUNT, Turn.LAST, 1, {}, NOW + HOUR) for _ in range(64)))
     assert sum(permit.due is None for permit in permits) == 24
     assert values.calls == {"read": 1, "write": 1}
+
+
+@pytest.mark.parametrize("floods", [33, 40, 150])
+def test_a_flood_through_many_sources_holds_up_nobody_for_more_than_one_turn_of_each(floods: int) -> None:
+    """So many sources with fifty messages each: the first message of another source goes within one round of turns."""
+    schedule = Schedule.of(Limits(30, 100))
+    for number in range(50 * floods):
+        schedule.ask(Turn.LAST, 0, f"form{number % floods}")
+    slot = schedule.ask(Turn.LAST, 0, "alerts")
+    assert slot is None or slot.at <= HOUR // timedelta(microseconds=1) + (floods + 2) * schedule.normal.even

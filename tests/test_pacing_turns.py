@@ -109,17 +109,17 @@ TestFairness.settings = settings(max_examples=60, stateful_step_count=25, deadli
 
 
 def test_more_sources_than_lines_share_one_and_nobody_is_forgotten() -> None:
-    """100 sources with five messages each: as many lines as there may be and one, and every message has its turn."""
+    """300 sources with five messages each: as many lines as there may be and one, and every message has its turn."""
     turns = Turns()
-    places = [turns.join(f"source{number % 100}", ahead=False) for number in range(500)]
+    places = [turns.join(f"source{number % 300}", ahead=False) for number in range(1500)]
     assert [line.name for line in turns.lines] == [f"source{number}" for number in range(MOST_LINES)] + [SHARED]
-    assert sorted(turns.before(place) or 0 for place in places) == list(range(500))
-    assert turns.waits("source99")
-    turns.advance(499)
+    assert sorted(turns.before(place) or 0 for place in places) == list(range(1500))
+    assert (turns.waits("source199"), turns.waits("source299")) == (True, False)
+    turns.advance(1499)
     assert [place for place in places if turns.before(place) is not None] == [places[-1]]
     turns.advance(1)
     assert turns.lines == []
-    assert turns.join("source99", ahead=False).line == "source99"
+    assert turns.join("source299", ahead=False).line == "source299"
 
 
 def test_a_place_that_was_never_given_out_is_not_known() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MOST_SOURCES = 32
+MOST_SOURCES = 200
 """So many are remembered, the busiest."""
 
 

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-MOST_LINES = 32
-"""So many sources have a line of their own; those that come when there are as many share one."""
+MOST_LINES = 200
+"""So many sources have a line of their own; those that come when there are as many share one. Names and figures of 200
+lines are 20 kB, which are read and written for each message that must wait."""
 
 SHARED = "*"
 """The line they share; no source can have this name."""
@@ -98,8 +99,8 @@ class Turns:
         return Place(line.name, ahead, queue.given)
 
     def waits(self, source: str) -> bool:
-        """Whether messages of this source wait; also where it shares a line."""
-        return self._line_of(source) is not None
+        """Whether messages wait in this source's own line; who waits in the one that many share is not known."""
+        return self._named(source) is not None
 
     def knows(self, place: Place) -> bool:
         """Whether this place was ever given out, as far as one can tell."""
