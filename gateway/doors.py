@@ -139,19 +139,20 @@ class Doors:
         Whoever has a key is only held to limits that are written. Who is not let in has used up one of his own posts,
         but none of the source's, so that it cannot be closed to others with wrong keys.
         """
-        limits = limits_of(source)
-        if source.limit is None and self.keyring.opens(name, web.credentials(request, headers)):
-            limits = OPEN
+        limits, counted = limits_of(source), name
+        if self.keyring.opens(name, web.credentials(request, headers)):
+            # By themselves, so that strangers cannot use up what is theirs.
+            limits, counted = OPEN if source.limit is None else limits, f"{name}|key"
         if limits == OPEN:
             return self._let_in(name, source, request, headers)
         client = await self.clients.tags(request.scope)
-        _refuse(self.throttle.wait(name, limits, client))
+        _refuse(self.throttle.wait(counted, limits, client))
         try:
             with_key = self._let_in(name, source, request, headers)
         except Rejected:
-            await self.throttle.take(name, limits, client, whole=False)
+            await self.throttle.take(counted, limits, client, whole=False)
             raise
-        _refuse(await self.throttle.take(name, limits, client))
+        _refuse(await self.throttle.take(counted, limits, client))
         return with_key
 
     async def _hold(

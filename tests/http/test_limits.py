@@ -45,6 +45,10 @@ LIMITED = (
     FORM
     keys: [HASH-other]
     limit: {address: {minute: 2}}
+  keyed-few:
+    FORM
+    keys: [HASH-other]
+    limit: {source: {minute: 2}}
   tool:
     kind: alertmanager
     keys: [HASH-alertmanager]
@@ -151,6 +155,15 @@ async def test_a_valid_key_is_held_to_what_is_written_only(limited: Running) -> 
     assert [200] * 9 == await statuses(limited, 9, "/v1/forms/keyed", headers=OTHER)
     assert [200] * 5 + [429] == await statuses(limited, 6, "/v1/forms/keyed", headers=SITE)
     assert [200] * 2 + [429] == await statuses(limited, 3, "/v1/forms/keyed-narrow", headers=OTHER)
+
+
+async def test_strangers_use_up_nothing_of_who_has_a_key(limited: Running) -> None:
+    """A form with both and a written limit: whoever says he is its web site reaches the limit of pages only."""
+    pages = [{"X-Forwarded-For": f"203.0.113.{number}", **SITE} for number in range(9)]
+
+    strange = [(await post(limited, "/v1/forms/keyed-few", headers=page)).status for page in pages]
+    assert [200] * 2 + [429] * 7 == strange
+    assert [200] * 2 + [429] == await statuses(limited, 3, "/v1/forms/keyed-few", headers=OTHER)
 
 
 async def test_a_tool_is_told_503_which_it_tries_again_after(limited: Running) -> None:
