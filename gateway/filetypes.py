@@ -195,6 +195,8 @@ _IF_NO_TEXT: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
 _TEXTUAL = bytes([*range(7, 14), 27, *range(32, 127), *range(128, 256)])
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _HEAD = 64 * 1024
+_ZIP_TAIL = 128 * 1024
+"""An end of a ZIP's directory has at most 65,557 bytes; some readers look further for one."""
 _PROLOG = re.compile(
     r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?!\s+html)[^<>\[]*+(?:\[.*?\]\s*+)?>)*+", re.IGNORECASE | re.DOTALL
 )
@@ -273,9 +275,20 @@ def _doubled(kinds: tuple[str, ...], content: bytes) -> bool:
 
 
 def _ends_as_zip(content: bytes) -> bool:
-    """Its end of central directory (APPNOTE 4.3.16): 22 bytes and a comment, whose length stands in front of it."""
-    at = content.rfind(b"PK\x05\x06", -65_557)
-    return at >= 0 and at + 22 + int.from_bytes(content[at + 20 : at + 22], "little") == len(content)
+    """Its end of central directory (APPNOTE 4.3.16) among the last bytes, where ZIP readers look for one.
+
+    What stands behind it is the comment whose length it says, or anything, which most readers overlook: then the
+    directory must be there, right before its end.
+    """
+    least = max(0, len(content) - _ZIP_TAIL)
+    at = content.find(b"PK\x05\x06", least)
+    while at >= 0:
+        size = int.from_bytes(content[at + 12 : at + 16], "little")
+        comment = int.from_bytes(content[at + 20 : at + 22], "little")
+        if at + 22 + comment == len(content) or (size <= at and content.startswith(b"PK\x01\x02", at - size)):
+            return True
+        at = content.find(b"PK\x05\x06", at + 4)
+    return False
 
 
 def _boxed(brand: bytes) -> tuple[str, ...]:
