@@ -181,6 +181,7 @@ class TestFiles:
             ("name=f; filename=a.txt", "a.txt"),
             ('filename="a.txt"; name="f"', "a.txt"),
             ('name="f"; filename="Größe 日本.txt"', "Größe 日本.txt"),
+            ('name="f"; filename="setup.exe:.pdf"', "setup.exe_.pdf"),
             ('name="f"; filename="a%22b%0D%0Ac.txt"', 'a"b c.txt'),
             ('name="f"; filename="100%25.txt"', "100%25.txt"),
             ('name="f"; filename="a\\"b\\\\c.txt"', "c.txt"),
