@@ -156,6 +156,11 @@ class _Known:
                 known.clients[client] = settled
         return known
 
+    def settle(self, now: int) -> None:
+        """Nothing of it is later than now."""
+        self.source = _settled(self.source, now)
+        self.clients = {client: _settled(times, now) for client, times in self.clients.items()}
+
     def dump(self, now: int) -> bytes:
         """As it is stored: times as milliseconds before now."""
         value = {
@@ -189,6 +194,15 @@ class _Book:
     known: _Known = field(default_factory=_Known)
     posts: list[_Post] = field(default_factory=list)
     waiting: ShortWait = field(default_factory=ShortWait)
+    now: int = 0
+
+    def settle(self, now: int) -> None:
+        """After the clock was set back, what passed has passed just now; else it would count until that time."""
+        if now < self.now:
+            self.known.settle(now)
+            for post in self.posts:
+                post.at = min(post.at, now)
+        self.now = now
 
     def has_spare(self, limits: Limits, client: Tags) -> bool:
         """Whether the others need not be told yet."""
@@ -208,11 +222,14 @@ class Throttle:
 
     def wait(self, source: str, limits: Limits, client: Tags) -> int:
         """Milliseconds until this client may knock at this source, as far as this process knows; 0: it may."""
-        return self._of(source).known.wait(limits, client, self._now())
+        now, book = self._now(), self._of(source)
+        book.settle(now)
+        return book.known.wait(limits, client, now)
 
     async def take(self, source: str, limits: Limits, client: Tags, *, whole: bool = True) -> int:
         """Let one pass, and answer 0, or else when one may; `whole`: it counts for the source too."""
         now, book = self._now(), self._of(source)
+        book.settle(now)
         if wait := book.known.wait(limits, client, now, whole=whole):
             return wait
         post = _Post(now, client, whole)

@@ -308,6 +308,23 @@ async def test_a_clock_that_is_ahead_elsewhere_locks_nobody_out_for_long(store: 
     assert 5 == await passed(limiter, A, 9)
 
 
+@pytest.mark.parametrize("back", [30, 3600, 86_400])
+async def test_a_clock_that_is_set_back_locks_nobody_out_for_long(
+    store: SqliteStore, clock: Clock, back: float
+) -> None:
+    """What passed before counts as if it were now, here and once more where the store is read, and no longer."""
+    limiter = Throttle(store, clock)
+    await passed(limiter, A, 5)
+    clock.go(-back)
+
+    assert 0 < await limiter.take("contact", FORM, A) <= 60_000
+    assert 0 < limiter.wait("contact", FORM, A) <= 60_000
+    clock.go(61)
+    assert 1 <= await passed(limiter, A, 9)
+    clock.go(61)
+    assert 5 == await passed(limiter, A, 9)
+
+
 async def test_old_values_are_purged(store: SqliteStore, clock: Clock) -> None:
     """A form that nobody uses any more leaves nothing of its visitors."""
     limiter = Throttle(store, clock)
