@@ -17,7 +17,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.documents import ROOT, documents
+from tests import tools
+from tests.documents import ROOT, Block, documents
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 DEPLOY = ROOT / ".github/workflows/deploy.yml"
@@ -288,6 +289,35 @@ def test_the_page_names_every_parameter_an_owner_may_set() -> None:
     parameters = re.findall(r"^param (\w+) ", MAIN, re.MULTILINE)
 
     assert sorted(parameters) == sorted(documents()["docs/deploy.md"].table("All parameters"))
+
+
+PAGE = documents()["docs/deploy.md"]
+SETTING = [block for block in PAGE.blocks if "azd env set GATEWAY_SETTINGS" in block.text]
+
+
+@pytest.mark.parametrize("block", SETTING, ids=lambda block: block.language)
+def test_the_page_gives_the_app_every_setting_that_its_file_asks_for(bin: Path, block: Block) -> None:
+    """In bash and in PowerShell the JSON arrives whole; what else the file asks for, the template sets."""
+    put(bin, "azd", f'printf "%s" "$4" > {bin.parent}/value')
+    shell = ["bash", "-e"] if block.language == "sh" else [str(tools.pwsh() or pytest.skip("no pwsh")), "-NoProfile"]
+    path = os.pathsep.join([str(bin), os.environ["PATH"]])
+
+    subprocess.run([*shell, "-c", block.text], env={"PATH": path, "HOME": str(bin)}, check=True, timeout=60)
+
+    (sample,) = [block.text for block in PAGE.blocks if block.language == "yaml"]
+    given = json.loads((bin.parent / "value").read_text("utf-8"))
+    assert {"sh", "powershell"} == {block.language for block in SETTING}
+    assert set(re.findall(r"\$\{env:(\w+)\}", sample)) == given.keys() | {"MAIL_DOMAIN"}
+    assert all(value.startswith("sha256:") for value in given.values())
+
+
+def test_the_page_goes_from_a_clone_to_the_first_mail_step_by_step() -> None:
+    """In the order in which each step has what it needs."""
+    steps = re.findall(r"^### (\d)\. (.+)$", PAGE.text, re.MULTILINE)
+
+    assert list(range(1, 10)) == [int(number) for number, _ in steps]
+    words = ["file", "Keys", "environment", "Settings", "right?", "Up", "DNS", "doctor", "mail"]
+    assert [] == [(word, title) for word, (_, title) in zip(words, steps, strict=True) if word not in title]
 
 
 def test_the_picture_shows_every_kind_of_resource() -> None:
