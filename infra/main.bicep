@@ -99,6 +99,9 @@ param zoneRedundant bool = false
 @description('How often storage keeps everything. `automatic`: Standard_ZRS, which survives the loss of a zone, and Standard_LRS in the regions that are known to have no zones. An account cannot simply be changed from one to the other later: Azure converts it on request.')
 param storageSku string = 'automatic'
 
+@description('Whether the storage account is locked against deletion, with the ledger in it: a table cannot be brought back. Whoever deploys then needs Microsoft.Authorization/locks/write, as Owner has, and `azd down` works only when the lock was taken off.')
+param storageLock bool = false
+
 @description('Whether nobody, you included, can remove a deleted vault for good within 7 days. An environment of the same name and region cannot be made again in that time; take `false` where you make and delete environments often.')
 param vaultPurgeProtection bool = true
 
@@ -193,6 +196,7 @@ module storage 'storage.bicep' = {
     tags: tags
     sku: storageSku == 'automatic' ? (hasZones(location) ? 'Standard_ZRS' : 'Standard_LRS') : storageSku
     isPrivate: isPrivate
+    isLocked: storageLock
     workspaceId: monitoring.outputs.workspaceId
   }
 }

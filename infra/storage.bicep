@@ -7,6 +7,7 @@ param location string
 param tags { *: string }
 param sku string
 param isPrivate bool
+param isLocked bool
 param workspaceId string
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
@@ -32,6 +33,13 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
       bypass: 'AzureServices'
     }
   }
+}
+
+// Blobs come back for seven days; the table, which is the ledger, does not.
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (isLocked) {
+  scope: account
+  name: 'ledger'
+  properties: { level: 'CanNotDelete', notes: 'The gateway\'s ledger is in it, which nothing else has.' }
 }
 
 resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {

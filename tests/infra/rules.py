@@ -234,6 +234,16 @@ def storage_has_as_many_copies_as_its_region_has_zones(deployment: Deployment) -
 
 
 @rule
+def the_ledger_is_locked_where_it_was_asked_for(deployment: Deployment) -> Iterator[str]:
+    """Against deletion of the account, and of nothing else: a read-only one could not be written."""
+    asked = "storageLock = true" in deployment.parameters
+    account = deployment.one("Microsoft.Storage/storageAccounts")["id"]
+    locks = deployment.of("Microsoft.Authorization/locks")
+    wanted = [(f"{account}/providers/Microsoft.Authorization/locks/ledger", "CanNotDelete")] if asked else []
+    yield from differs("locks", wanted, [(lock["id"], lock["properties"]["level"]) for lock in locks])
+
+
+@rule
 def forgotten_blobs_go(deployment: Deployment) -> Iterator[str]:
     """Later than the longest retention of the ledger, and the package never."""
     (policy,) = deployment.of("Microsoft.Storage/storageAccounts/managementPolicies")

@@ -87,6 +87,9 @@ MUTATIONS = [
     Mutation("storage", "publicAccess: 'None'", "publicAccess: 'Blob'"),
     Mutation("storage", "isPrivate ? 'Disabled' : 'Enabled'", "'Enabled'", "private"),
     Mutation("storage", "bypass: 'AzureServices'", "bypass: 'None'", "private"),
+    Mutation("storage", "level: 'CanNotDelete'", "level: 'ReadOnly'", "zones"),
+    Mutation("storage", "= if (isLocked) {\n  scope: account", "= if (isLocked) {\n  scope: blobs", "zones"),
+    Mutation("storage", "= if (isLocked)", "= if (!isLocked)"),
     # roles
     Mutation("rbac", "  'Storage Table Data Contributor'\n]", "]"),
     Mutation("rbac", "  'Storage Queue Data Contributor'\n  ", "  'Storage Queue Data Reader'\n  "),

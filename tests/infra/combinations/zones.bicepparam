@@ -8,3 +8,4 @@ param zoneRedundant = true
 param alwaysReady = { http: 2, 'function:outbox_high': 3 }
 param monthlyBudget = 50
 param budgetStart = '2026-12-01'
+param storageLock = true
