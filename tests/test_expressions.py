@@ -33,6 +33,46 @@ def test_an_owners_expression_takes_no_longer_than_its_text(expression: str, tit
     assert ([[1]] * 20, True) == (taken, time.process_time() - begun < 5)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(?:[ab]{1,200}){1,200}x",
+        "(?:a{1,100}){1,100}x",
+        "((.{0,20}){20}){0,20}x",
+        r"(\(?[)]?x{3}){1,999}",
+        r"(?:a?){9000}x",
+        "(?:a?b?c?){3000}",
+        "(a|b){1,5000}",
+        "x{99999999999999999999}",
+    ],
+)
+def test_an_expression_that_repeats_repetitions_is_a_mistake(expression: str) -> None:
+    """The engine's time grows with the expression written out, too: seconds for one title."""
+    with pytest.raises(ValueError, match="too large, with more"):
+        compiled(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(?:[ab]{1,44}){1,44}x",
+        "(?:.?){1900}x",
+        "(?:a?b?){900}x",
+        "(?i)(?P<n>x{900})[{]{900}",
+        "[0-9a-f]{64}",
+        r"^([a-z0-9-]{1,63}\.){1,10}com$",
+    ],
+)
+def test_an_expression_may_repeat_within_reason(expression: str) -> None:
+    """Each of these reads a thousand hostile characters in milliseconds."""
+    test = compiled(expression)
+    begun = time.process_time()
+    for text in ("a" * 999 + "!", "ab" * 500, "a\u00e9" * 500):
+        test(text)
+
+    assert time.process_time() - begun < 2
+
+
 def test_an_expression_looks_at_the_first_thousand_characters() -> None:
     """What stands behind them does not match."""
     found = [routes_taken({"label.a": "/needle/"}, alert(labels={"a": "x" * count + "needle"})) for count in (994, 995)]
