@@ -52,10 +52,10 @@ def told(problems: Iterable[Problem], path: Path, environ: Mapping[str, str]) ->
     document = Document(path.read_text("utf-8"), str(path), environ)
     for problem in problems:
         where = document.path(problem.field)
-        # What a template's compiler says behind the colon may be any piece of it.
-        message = problem.message.partition(": ")[0] if document.references(where) else problem.message
         file = document.told(document.path(""), problem.file)
-        yield replace(problem, file=file, message=document.told(where, message))
+        message = document.told(where, problem.message)
+        # What a template's compiler says behind the colon may be any piece of it.
+        yield replace(problem, file=file, message=message.partition(": ")[0] if document.references(where) else message)
 
 
 def parse(

@@ -236,9 +236,16 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").translate(None, _NO_CHARACTERS).decode()
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # what is too long, or otherwise no name; the error would quote it
+        return False
+
+
 def _looks_in(folder: Path) -> list[str]:
     """The folders with at least one of the two parts that make a mail."""
-    if not folder.is_dir():
+    if not _is_folder(folder):
         return []
     return [child.name for child in folder.iterdir() if any((child / part).is_file() for part in PARTS[:2])]
 
@@ -255,7 +262,7 @@ def _lines(config: Config) -> Iterator[tuple[str, str]]:
 def _missing(config: Config, looks: Collection[str]) -> Iterator[Problem]:
     """Looks that the configuration names and nobody wrote."""
     folder = config.template_folder
-    if folder and not folder.is_dir():
+    if folder and not _is_folder(folder):
         yield Problem("gateway.yaml", 0, "templates", f"there is no folder {folder}")
     for name, source in config.sources.items():
         named = [(f"sources.{name}.template", source.template)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -153,5 +154,12 @@ def _without(value: str, shown: str, text: str, *, anywhere: bool) -> str:
     if not value or not (anywhere or len(value) >= SHORT):
         return text
     word = value[0].isalnum() and value[-1].isalnum() and not (anywhere and len(value) >= SHORT)
-    quoted = re.compile(rf"\b{re.escape(value)}\b" if word else re.escape(value), re.IGNORECASE)
+    # As a path it may have been quoted without a slash too many.
+    forms = "|".join(re.escape(form) for form in dict.fromkeys((value, *_paths(value))))
+    quoted = re.compile(rf"\b(?:{forms})\b" if word else forms, re.IGNORECASE)
     return quoted.sub(lambda _: shown, text)
+
+
+def _paths(value: str) -> tuple[str, ...]:
+    path = str(PurePath(value)) if "/" in value or "\\" in value else ""
+    return (path,) if len(path) >= SHORT else ()

@@ -149,3 +149,34 @@ def test_a_folder_of_templates_is_named_by_its_reference(tmp_path: Path) -> None
     assert "oops" in said[0]
     assert "there is no folder" in said[1]
     assert [None, None] == [PIECE.search(one) for one in said]
+
+
+@pytest.mark.parametrize("written", ["${env:LOOKS}", "a/${env:LOOKS}/b", "/${env:LOOKS}/", "${env:LOOKS}${env:LOOKS}"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://hunter2:TopSecret@x/",
+        "/hunter2//TopSecret/",
+        "hunter2: TopSecret",
+        "hunter2/./TopSecret",
+        "hunter2" + "TopSecret" * 100,
+    ],
+)
+def test_a_folder_that_can_be_none_is_not_quoted(written: str, secret: str, tmp_path: Path) -> None:
+    """Neither as it is written nor as a path is, nor by an error of the system that nobody caught."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(with_hashes(FILE.replace("retention:", f'templates: "{written}"\nretention:')), "utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        wiring.check(Settings(config=str(file), environment="test"), {"LOOKS": secret})
+
+    assert "templates: there is no folder" in str(caught.value)
+    assert PIECE.search(str(caught.value)) is None, str(caught.value)
+
+
+def test_a_look_that_is_not_there_is_not_quoted_up_to_a_colon(tmp_path: Path) -> None:
+    """What is cut from a message is cut from what has no value in it any more."""
+    said = problems(tmp_path / "gateway.yaml", "template: alert", "${env:MAIL}", {"MAIL": "hunter2: TopSecret"})
+
+    assert "there is no look ${env:MAIL}" in said
+    assert PIECE.search(said) is None, said
