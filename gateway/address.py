@@ -165,6 +165,10 @@ def unrouted(address: Address) -> Address:
     """
     if "%" in (local := address.email.rpartition("@")[0]) or "!" in local:
         raise ValueError("must have no % and no ! before the @: some mail servers read them as a way to another domain")
+    if (
+        "=?" in local
+    ):  # RFC 2047 section 5 forbids it here; =?utf-8?q?victim=40elsewhere.example=3e?= is decoded by some
+        raise ValueError("must have no =? before the @: some programs decode it, and read another address in it")
     return address
 
 

@@ -18,6 +18,8 @@ from tests.sources.test_native import BASE, envelope, refusal
         ({"to": [{"email": "evil.test!victim@example.com"}]}, "to[0]", "no % and no !"),
         ({"cc": "a@example.com, Ops <b%c@example.com>"}, "cc[1]", "no % and no !"),
         ({"bcc": ["!@example.com"]}, "bcc[0]", "no % and no !"),
+        ({"to": "=?utf-8?q?a=40evil.test=3e?=@example.com"}, "to[0]", "no =? before the @"),
+        ({"reply_to": ["Ops <x=?US-ASCII?B?YUBiLmM=?=@example.com>"]}, "reply_to[0]", "no =? before the @"),
         ({"reply_to": "victim%evil.test@example.com"}, "reply_to[0]", "no % and no !"),
         ({"send_at": "0001-01-01T00:00:00+14:00"}, "send_at", "at most one year ahead"),
         ({"send_at": "2999-01-01T00:00:00Z"}, "send_at", "at most one year ahead"),
