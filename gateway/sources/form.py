@@ -39,6 +39,7 @@ LONGEST_TEXT = 256 * 1024
 
 LONGEST_TITLE = 200
 LONGEST_URL = 2000
+LONGEST_NAME = 100
 
 CAPTCHAS = frozenset({"cf-turnstile-response", "g-recaptcha-response", "h-captcha-response"})
 RESERVED = frozenset({"_subject", "_replyto", "_next", "_gotcha", "_charset_"}) | CAPTCHAS
@@ -162,7 +163,7 @@ def _json_pairs(value: Any) -> Iterator[tuple[str, str]]:
         ):
             yield name, ", ".join(scalar(part) for part in item)
         else:
-            yield from ((written(path), text) for path, text in leaves(item, ((), name)))
+            yield from ((written(path, LONGEST_NAME), text) for path, text in leaves(item, ((), name)))
 
 
 def _text_pairs(payload: Payload, content_type: str) -> Iterator[tuple[str, str]]:

@@ -160,10 +160,14 @@ def is_deeper(value: Any, levels: int) -> bool:
     return found > levels
 
 
-def written(path: Path) -> str:
+def written(path: Path, longest: int = LONGEST_PATH) -> str:
     """A path for people, `a.b[0].c`, cut where it is longer than anybody reads."""
     steps = []
     while path:
         path, step = path
-        steps.append(f"[{step}]" if isinstance(step, int) else f".{step[:LONGEST_STEP]}")
-    return "".join(reversed(steps))[:LONGEST_PATH].removeprefix(".")
+        steps.append(step)
+    text = ""
+    while steps and len(text) <= longest:
+        step = steps.pop()
+        text += f"[{step}]" if isinstance(step, int) else f".{step[:LONGEST_STEP]}"
+    return text.removeprefix(".")[:longest]
