@@ -130,6 +130,7 @@ NATIVE_BODIES = [
     Hostile("native: a text of blanks", _word("text", " ", "a", "b")),
     Hostile("native: a text of lines", _word("text", "\n", "a", "b")),
     Hostile("native: a text of tabs", _word("text", "\t", "a", "b")),
+    Hostile("native: a text of web addresses", _word("text", "http://a.b/ ")),
     Hostile("native: a text of words", _word("text", "a ")),
     Hostile("native: a text of entities", _word("text", "<&\"'")),
     *(

@@ -117,6 +117,13 @@ def test_web_addresses_become_links_where_the_author_is_trusted() -> None:
     assert linked("javascript://alert(1)") == "javascript://alert(1)"
 
 
+def test_a_text_of_web_addresses_has_a_thousand_links_at_most() -> None:
+    """What follows stays text: as a link each address would be six times as long."""
+    html = linked("http://a.b/ " * 1500)
+
+    assert (html.count("<a "), html.count("http://a.b/")) == (1000, 2 * 1000 + 500)
+
+
 @settings(deadline=None)
 @given(
     st.text()
