@@ -61,6 +61,17 @@ def test_one_large_body_takes_at_most_four_times_its_size(gateway: GatewayProces
     assert growth.most < 4 * len(post.body) + MARGIN
 
 
+def test_a_text_with_one_emoji_is_not_copied_again_and_again(gateway: GatewayProcess) -> None:
+    """Python then needs four bytes for each of its characters, which is all a webhook's text may take."""
+    key = {"x-api-key": "example-key-alertmanager", "content-type": "text/plain"}
+    post = Post("/v1/webhooks/alertmanager", "\U0001f468".encode() + b"a" * (TEN - 4), key)
+    growth = Growth(gateway.process.pid)
+
+    assert send(gateway.port, post) == 200
+    time.sleep(1)
+    assert growth.most < 4 * len(post.body) + MARGIN
+
+
 def test_many_large_bodies_keep_within_the_budget(gateway: GatewayProcess) -> None:
     """Sixteen at once: each is taken or told to come again, and small ones are served meanwhile."""
     growth = Growth(gateway.process.pid)

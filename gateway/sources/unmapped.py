@@ -65,24 +65,25 @@ def _notification(
 
 
 def _of_text(payload: Payload, source: str, kind: str) -> Notification:
-    text = plain(payload.value if payload.shape is Shape.JSON else payload.text).strip()
-    title = _shortened_title(text) or f"Notification from {source}"
-    cut = _shortened(text, LONGEST_TEXT)
-    return _notification(source, kind, title, cut, copy=_copy(text, "txt") if cut != text else ())
+    text = (payload.value if payload.shape is Shape.JSON else payload.text).strip()
+    title = _shortened_title(plain(text[:LONGEST_TEXT])) or f"Notification from {source}"
+    copy = _copy(text, "txt") if len(text) > LONGEST_TEXT else ()
+    return _notification(source, kind, title, _shortened(text, LONGEST_TEXT), copy=copy)
 
 
 def _of_fields(payload: Payload, source: str, kind: str) -> Notification:
     given = ((name, value) for name, value in _values(payload) if value and not value.isspace())
-    shown = [
-        (written(name) if isinstance(name, tuple) else name[:LONGEST_PATH], plain(value))
+    found = [
+        (written(name) if isinstance(name, tuple) else name[:LONGEST_PATH], value)
         for name, value in islice(given, MOST_FIELDS)
     ]
     left_out = sum(1 for _ in islice(given, _COUNTED)) + payload.left_out
-    fields = [Pair(name=_name(name), value=_shortened(value, LONGEST_VALUE)) for name, value in shown]
+    fields = [Pair(name=_name(name), value=_shortened(value, LONGEST_VALUE)) for name, value in found]
     if left_out:
         many = "more than " if left_out >= _COUNTED else ""
         fields.append(Pair(name="…", value=f"{many}{left_out} more values"))
-    whole = not left_out and all(pair.value == value for pair, (_, value) in zip(fields, shown, strict=True))
+    whole = not left_out and all(len(value) <= LONGEST_VALUE for _, value in found)
+    shown = [(name, plain(value[:LONGEST_VALUE])) for name, value in found]
     return _notification(
         source,
         kind,
@@ -100,20 +101,22 @@ def _values(payload: Payload) -> Iterable[tuple[str | Path, str]]:
 
 def _whole(payload: Payload) -> tuple[Attachment, ...]:
     if payload.shape is Shape.FORM:
-        return _copy("\n".join(f"{name}: {plain(value)}" for name, value in payload.pairs), "txt")
+        return _copy("\n".join(f"{name}: {value}" for name, value in payload.pairs), "txt")
     from pydantic_core import to_json
 
     # Each value has a line of its own, with the blanks of all its levels before it.
     indent = None if is_deeper(payload.value, _DEEPEST_INDENTED) else 2
-    return _copy(to_json(payload.value, indent=indent, inf_nan_mode="strings").decode(), "json")
+    return _copy(to_json(payload.value, indent=indent, inf_nan_mode="strings"), "json")
 
 
-def _copy(text: str, ending: str) -> tuple[Attachment, ...]:
-    content = text.encode()
-    if len(content) > LARGEST_COPY:
+def _copy(content: str | bytes, ending: str) -> tuple[Attachment, ...]:
+    if len(content) > LARGEST_COPY:  # of a text these are characters, of which none is less than a byte
+        return ()
+    raw = plain(content).encode() if isinstance(content, str) else content
+    if len(raw) > LARGEST_COPY:
         return ()
     media = {"txt": "text/plain", "json": "application/json"}[ending]
-    return (Attachment(name=f"payload.{ending}", content_type=media, content=content),)
+    return (Attachment(name=f"payload.{ending}", content_type=media, content=raw),)
 
 
 def _name(name: str) -> str:
@@ -121,7 +124,9 @@ def _name(name: str) -> str:
 
 
 def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}… ({len(text) - longest} more characters)"
+    """What is shown of it. Cut first: of 10 MB with one emoji in them each further copy takes 40."""
+    cut = plain(text[:longest])
+    return cut if len(text) <= longest else f"{cut}… ({len(text) - longest} more characters)"
 
 
 def _shortened_title(text: str) -> str:
