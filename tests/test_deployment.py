@@ -22,6 +22,7 @@ from tests.documents import ROOT, Block, documents
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 DEPLOY = ROOT / ".github/workflows/deploy.yml"
+PROPOSALS = ROOT / ".github/dependabot.yml"
 PARAMETERS = (ROOT / "infra/main.parameters.json").read_text("utf-8")
 ENDS = ("", "-core", "-host", "-otel", "-dev")
 MAIN = (ROOT / "infra/main.bicep").read_text("utf-8")
@@ -77,10 +78,21 @@ def test_what_a_workflow_runs_is_one_version(path: Path) -> None:
 def test_every_workflow_uses_the_same_version_of_an_action() -> None:
     """And the proposals for newer ones name them all."""
     used = {action for path in WORKFLOWS for action in re.findall(r"uses: (.+)", path.read_text("utf-8"))}
-    proposals = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text("utf-8"))
+    proposals = yaml.safe_load(PROPOSALS.read_text("utf-8"))
 
     assert len(used) == len({action.partition("@")[0].lower() for action in used})
     assert {"pip", "github-actions"} == {update["package-ecosystem"] for update in proposals["updates"]}
+
+
+@pytest.mark.parametrize(("schema", "files"), [("workflows", WORKFLOWS), ("dependabot", [PROPOSALS])])
+def test_github_reads_what_is_written_for_it(schema: str, files: list[Path]) -> None:
+    """By GitHub's own schemas, which the checker brings along: a misspelt key is ignored there or ends the run."""
+    name = schema if schema == "dependabot" else f"github-{schema}"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{name}", *map(str, files)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert 0 == done.returncode, done.stdout
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
