@@ -21,7 +21,9 @@ MOST_STEPS = 2000
 """Letters and classes of an expression with its repetitions written out. The engine's time grows with them too: a
 thousand characters take 50 ms of it at the worst here, and two seconds with the 40,000 of `([ab]{1,200}){1,200}`."""
 
-_PIECE = re.compile(r"\\.|(\((?:\?[^:>)]*+[:>]?)?)|\[\^?\]?(?:\\.|[^\]\\])*+\]?|\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
+_PIECE = re.compile(
+    r"\\(?:[xuUpPN]\{[^}]*+\}|.)|(\((?:\?[^:>)]*+[:>]?)?)|\[\^?\]?(?:\\.|[^\]\\])*+\]?|\{(\d+)(,?)(\d*)\}|.", re.DOTALL
+)
 
 
 def written(value: str) -> str | None:

@@ -59,6 +59,7 @@ def test_an_expression_that_repeats_repetitions_is_a_mistake(expression: str) ->
         "(?:.?){1900}x",
         "(?:a?b?){900}x",
         "(?i)(?P<n>x{900})[{]{900}",
+        r"\x{2028}\u{2029}|\p{L}{9}",
         "[0-9a-f]{64}",
         r"^([a-z0-9-]{1,63}\.){1,10}com$",
     ],
