@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import AwareDatetime
 
-from gateway.address import Address, Model
+from gateway.address import Address, Model, seen
 from gateway.message import Attachment, Priority
 
 
@@ -71,8 +71,10 @@ _SQUARE = (
 def unbracketed(text: str) -> str:
     """A visitor's words for a subject: square brackets, also those of other scripts, become round.
 
-    `[CRITICAL] …` is how our alerts begin, `[contact] …` how a visitor's words do.
+    `[CRITICAL] …` is how our alerts begin, `[contact] …` how a visitor's words do. Nor does an encoded word (RFC 2047)
+    stay one, which a mail program would show as whatever is in it.
     """
+    text = seen(text).replace("=?", "= ?")
     for number, bracket in enumerate(_SQUARE):
         text = text.replace(bracket, "()"[number % 2])  # `translate` takes ten times as long on a long text
     return text

@@ -219,8 +219,8 @@ def _reply_to(form: Form) -> tuple[tuple[Address, ...], tuple[Pair, ...]]:
 
 
 def _attachment(part: Part) -> Attachment:
-    # For Windows a file `a.exe:.pdf` is a part of `a.exe`.
-    name = one_line((part.filename or "")[-255:]).replace(":", "_").rstrip(". ") or "file"
+    # For Windows a file `a.exe:.pdf` is a part of `a.exe`; many mail programs decode an encoded word in a name.
+    name = one_line((part.filename or "")[-255:]).replace(":", "_").replace("=?", "=_").rstrip(". ") or "file"
     return Attachment(
         name=name, content_type=part.content_type if is_media(part.content_type) else DEFAULT, content=part.content
     )

@@ -121,6 +121,8 @@ def test_a_visitor_cannot_add_recipients() -> None:
         ("x" * 5000, "x" * 200),
         ("[CRITICAL] Payroll \u202egnp.exe", "(CRITICAL) Payroll gnp.exe"),
         ("\u3010CRITICAL\u3011 \uff3bKRITISCH\uff3d", "(CRITICAL) (KRITISCH)"),
+        ("=?utf-8?B?W0NSSVRJQ0FMXQ==?= Pay", "= ?utf-8?B?W0NSSVRJQ0FMXQ== ?= Pay"),
+        ("=\u200b?utf-8?Q?=E2=80=AEexe?=", "= ?utf-8?Q?=E2=80=AEexe?="),
         ("\u200b\u2060\ufeff", "New message from contact"),
     ],
 )
@@ -182,6 +184,7 @@ class TestFiles:
             ('filename="a.txt"; name="f"', "a.txt"),
             ('name="f"; filename="Größe 日本.txt"', "Größe 日本.txt"),
             ('name="f"; filename="setup.exe:.pdf"', "setup.exe_.pdf"),
+            ('name="f"; filename="=?utf-8?B?YS5leGU=?="', "=_utf-8?B?YS5leGU=_="),
             ('name="f"; filename="a%22b%0D%0Ac.txt"', 'a"b c.txt'),
             ('name="f"; filename="100%25.txt"', "100%25.txt"),
             ('name="f"; filename="a\\"b\\\\c.txt"', "c.txt"),
