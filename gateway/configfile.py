@@ -39,7 +39,8 @@ def load(
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or "cannot be read"
-        raise ConfigurationError([Problem(str(path), 0, "(file)", f"{what}; name it with --config")]) from error
+        named = "name it with --config, or with GATEWAY_CONFIG where there is no command line, as on Azure"
+        raise ConfigurationError([Problem(str(path), 0, "(file)", f"{what}; {named}")]) from error
     return parse(text, str(path), environ, kinds, path.parent.absolute(), context, samples=samples)
 
 

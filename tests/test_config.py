@@ -280,8 +280,10 @@ def test_keys_beside_origins_are_pointed_out() -> None:
 
 
 def test_a_missing_file_is_said_by_name() -> None:
-    """The first mistake people make."""
-    with pytest.raises(ConfigurationError, match=r"nowhere\.yaml:0: \(file\): No such file"):
+    """The first mistake people make; it says how a file is named, here and on Azure."""
+    with pytest.raises(
+        ConfigurationError, match=r"nowhere\.yaml:0: \(file\): No such file.* --config, .* GATEWAY_CONFIG"
+    ):
         configfile.load(Path("nowhere.yaml"), {}, KINDS)
 
 

@@ -107,8 +107,8 @@ class QueueListener:
         most = self._settings.max_dequeue_count
         if self._settings.message_encoding == "base64" and _decoded(message.text) is None:
             await self._move(message)
-        elif message.dequeued > most:
-            # Taken so often and never finished: whoever had it died. Without a poison queue it stays invisible.
+        elif message.dequeued > most and self._poison is not None:
+            # Taken so often and never finished: whoever had it died. In a poison queue it is run all the same.
             await self._move(message)
         else:
             succeeded, message = await self._work(message)
