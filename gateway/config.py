@@ -152,6 +152,18 @@ def acs_host(text: str) -> str:
     return urlsplit(named if "://" in named else f"https://{named}").netloc.lower()
 
 
+def _with_host(value: str) -> str:
+    try:
+        acs_host(value)
+    except ValueError:  # its text may quote the value
+        what = "https://NAME.communication.azure.com or the resource's connection string"
+        raise ValueError(f"names no host; write {what}") from None
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_with_host)]
+
+
 class Rate(Model):
     """How many messages a sender's account may send."""
 
@@ -176,8 +188,8 @@ class Sender(Model):
         None, description="graph: what follows when it cannot be known whether it was sent; default by mode"
     )
     live: bool = Field(default=False, description="send real mail outside production too")
-    connection_string: str = Field("", description="acs: another account than ACS_CONNECTION_STRING", repr=False)
-    endpoint: str = Field("", description="acs: another account than ACS_ENDPOINT, by identity")
+    connection_string: Endpoint = Field("", description="acs: another account than ACS_CONNECTION_STRING", repr=False)
+    endpoint: Endpoint = Field("", description="acs: another account than ACS_ENDPOINT, by identity")
 
     @model_validator(mode="after")
     def _possible(self) -> Sender:

@@ -295,7 +295,7 @@ def _quoted(value: str) -> str:
     return f"{_QUOTE}{value.replace(_QUOTE, '')}{_QUOTE}"
 
 
-_NONSENSE = ("", "?", "\n", "x" * 1001, "/(/", "{{", "{% x %}")
+_NONSENSE = ("", "?", "\n", "x" * 1001, "/(/", "{{", "{% x %}", "https://[")
 
 
 def _mistakes(path: FieldPath, error: ValidationError) -> Iterator[tuple[FieldPath, str]]:

@@ -180,3 +180,20 @@ def test_a_look_that_is_not_there_is_not_quoted_up_to_a_colon(tmp_path: Path) ->
 
     assert "there is no look ${env:MAIL}" in said
     assert PIECE.search(said) is None, said
+
+
+@pytest.mark.parametrize("field", ["endpoint", "connection_string"])
+@pytest.mark.parametrize(
+    "secret", ["https://[TopSecret]", "https://[hunter2", "endpoint=https://hunter2\u2100x/;accesskey=TopSecret"]
+)
+def test_an_endpoint_without_a_host_is_a_mistake_that_quotes_nothing(field: str, secret: str, tmp_path: Path) -> None:
+    """What reads URLs refuses some with an error of its own, which has the value in it."""
+    said = problems(
+        tmp_path / "gateway.yaml",
+        "transport: capture",
+        f'acs", {field}: "${{env:MAIL}}',
+        {"MAIL": secret},
+    )
+
+    assert f"senders.noreply.{field}: names no host" in said
+    assert PIECE.search(said) is None, said
