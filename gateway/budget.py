@@ -1,9 +1,9 @@
 """How much memory large bodies and mails may take together: a size comes in, and when there is room, the work goes on.
 
-Open this when a caller was told 503 `busy`, or a large mail waits although it is due. Every body of a request is
-counted, and every mail that is larger than SMALL; each by what it makes the process grow (`python -m bench memory`).
-Large ones wait for each other in the order they came. Small ones have a part of the budget to themselves, so that they
-never stand behind a large one.
+Open this when a caller was told 503 `busy`, or a large mail waits although it is due. Every body that is larger than
+TINY is counted, and every mail that is larger than SMALL; each by what it makes the process grow (`python -m bench
+memory`). Large ones wait for each other in the order they came. Small ones have a part of the budget to themselves, so
+that they never stand behind a large one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ MIB = 1024 * 1024
 
 SMALL = 256 * 1024
 """Bytes of a body or mail that is not called large."""
+
+TINY = 16 * 1024
+"""Bytes of a body that needs no room, as nearly all alerts and forms have: the number of connections bounds these. Who
+declares more and sends nothing could hold up everybody else otherwise."""
 
 BODY_GROWTH = 4
 """So many times its size a body takes, from its first byte until its notification is stored."""

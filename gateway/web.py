@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import guard
 from gateway.auth import presented
-from gateway.budget import BODY_GROWTH, REQUEST_SECONDS, SMALL, Budget, Hold
+from gateway.budget import BODY_GROWTH, REQUEST_SECONDS, SMALL, TINY, Budget, Hold
 from gateway.errors import Full, Rejected, StoreUnavailable
 from gateway.guard import Access
 from gateway.security_events import SecurityEvents
@@ -115,10 +115,11 @@ async def body_of(request: Request, headers: Mapping[str, str]) -> bytes:
     """
     hold: Hold = request.scope[HOLD]
     length = headers.get("content-length", "")
-    room = int(length) if length.isdigit() else SMALL if "transfer-encoding" in headers else 0
+    room = int(length) if length.isdigit() else 0
     if room > BODY_LIMIT:
         raise too_large()
     await _room(hold, room)
+    room = max(room, TINY)
     began = monotonic()
     body = b""
     buffer: BytesIO | None = None
@@ -129,7 +130,7 @@ async def body_of(request: Request, headers: Mapping[str, str]) -> bytes:
             if size > BODY_LIMIT:
                 raise too_large()
             if size > room:
-                room = BODY_LIMIT
+                room = SMALL if size <= SMALL else BODY_LIMIT
                 await _room(hold, room)
             if hold.contested and size < CONTESTED_RATE * (monotonic() - began - CONTESTED_SECONDS):
                 raise _in_the_way()
@@ -152,7 +153,7 @@ def _begun(body: bytes) -> BytesIO:
 
 
 async def _room(hold: Hold, size: int) -> None:
-    if size and (hold.crowded(size) or not await hold.take(size, BODY_GROWTH, REQUEST_SECONDS)):
+    if size > TINY and (hold.crowded(size) or not await hold.take(size, BODY_GROWTH, REQUEST_SECONDS)):
         raise Rejected(
             503,
             "busy",

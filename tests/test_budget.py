@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,7 +141,25 @@ async def test_where_many_wait_nobody_else_begins_to(gateway: Running) -> None:
         task.cancel()
 
 
-@pytest.mark.parametrize("size", [1000, SMALL + 1, 3 * MIB])
+async def test_callers_who_send_nothing_of_what_they_said_hold_up_no_usual_one(gateway: Running) -> None:
+    """All that is for small bodies is held, and as many wait as may; an alert has some kilobytes and is taken."""
+    lane = gateway.gateway.budget.small
+    held = [gateway.gateway.budget.hold() for _ in range(lane.size // SMALL // BODY_GROWTH)]
+    assert all([await hold.take(SMALL, BODY_GROWTH, 0) for hold in held])
+    waiting = await turns(gateway.gateway.budget, *[SMALL] * MOST_WAITING)
+    mail = {"to": "ops@example.com", "text": "x" * 15_000}
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield json.dumps(mail).encode()
+
+    headers = {"x-api-key": KEYS["app"], "content-type": "application/json"}
+    chunked = await gateway.call("POST", "/v1/notifications", data=chunks(), headers=headers)
+    assert ((await gateway.send(mail)).status, chunked.status) == (202, 202)
+    for task in waiting:
+        task.cancel()
+
+
+@pytest.mark.parametrize("size", [1000, 20_000, SMALL + 1, 3 * MIB])
 async def test_a_body_of_unknown_length_takes_what_it_needs_and_gives_it_back(gateway: Running, size: int) -> None:
     """Sent in chunks, without a Content-Length."""
     budget = gateway.gateway.budget
