@@ -26,6 +26,10 @@ declares more and sends nothing could hold up everybody else otherwise."""
 BODY_GROWTH = 4
 """So many times its size a body takes, from its first byte until its notification is stored."""
 
+WIDE_GROWTH, WIDEST_GROWTH = 5, 9
+"""The same of a text with a character beyond Latin-1, and with one beyond the first 65,536: Python then stores every
+character of it in two bytes, or in four (PEP 393)."""
+
 MAIL_GROWTH = 3
 """The same of a mail as it is stored, base64 included, from then until the provider has it."""
 
@@ -43,6 +47,12 @@ QUEUE_SECONDS = 120.0
 
 MOST = 256 * MIB
 _SHARE = 8
+_FIRST_OF_FOUR = (*(bytes((lead,)) for lead in range(0xF0, 0xF5)), b"\\ud", b"\\uD")
+"""How UTF-8 and JSON begin such a character; Korean ones that begin alike are taken for one."""
+
+_MARKS_OF_OTHERS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+"""UTF-16 and UTF-32, whose characters are not told apart here."""
+
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -66,6 +76,7 @@ class Lane:
         """All of it is free."""
         self.size = size
         self.free = size
+        self.growing = False
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -121,7 +132,7 @@ class Lane:
 
 
 class Hold:
-    """What one piece of work has taken; it never waits for more while it holds some."""
+    """What one piece of work has taken; it waits for more while it holds some only in `grow`, and not for long."""
 
     def __init__(self, budget: Budget) -> None:
         """Nothing yet."""
@@ -163,11 +174,36 @@ class Hold:
             self._lane.give(self._taken - size * growth)
             self._taken = size * growth
 
+    async def grow(self, size: int, growth: int, seconds: float) -> bool:
+        """Have more room for what is held; False when it did not come in time, or somebody else waits so.
+
+        Two that wait for more, each with what the other wants, would both wait in vain.
+        """
+        lane, more = self._lane, self._lane.fitting(size * growth) - self._taken
+        if more > 0 and not lane.try_take(more):
+            if lane.growing:
+                return False
+            lane.growing = True
+            try:
+                if not await lane.take(more, seconds):
+                    return False
+            finally:
+                lane.growing = False
+        self._taken += max(0, more)
+        return True
+
     def release(self) -> None:
         """Give back what was taken."""
         if self._taken:
             self._lane.give(self._taken)
             self._taken = 0
+
+
+def text_growth(body: bytes) -> int:
+    """What a body takes if all of it may be one text; a few searches, no pass of our own over it."""
+    if body.startswith(_MARKS_OF_OTHERS) or any(mark in body for mark in _FIRST_OF_FOUR):
+        return WIDEST_GROWTH
+    return BODY_GROWTH if body.isascii() and b"\\u" not in body else WIDE_GROWTH
 
 
 def default() -> int:

@@ -99,7 +99,7 @@ class Doors:
 
     async def _form(self, request: Request, headers: dict[str, str], name: str, source: Source) -> Response:
         with_key = await self._admit(name, source, request, headers)
-        body = await web.body_of(request, headers)
+        body = await web.body_with_files(request, headers)
         if web.lost_body(body, headers):
             raise web.length_required()
         form, notifications = await aside(len(body), _filled_in, body, headers, name, source)

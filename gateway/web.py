@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import guard
 from gateway.auth import presented
-from gateway.budget import BODY_GROWTH, REQUEST_SECONDS, SMALL, TINY, Budget, Hold
+from gateway.budget import BODY_GROWTH, REQUEST_SECONDS, SMALL, TINY, Budget, Hold, text_growth
 from gateway.errors import Full, Rejected, StoreUnavailable
 from gateway.guard import Access
 from gateway.security_events import SecurityEvents
@@ -111,8 +111,17 @@ def query_body(request: Request) -> bytes:
 async def body_of(request: Request, headers: Mapping[str, str]) -> bytes:
     """The body, never more than BODY_LIMIT: 413 as soon as that is certain, 503 where there is no room for it in time.
 
-    The room is the request's until it is answered.
+    The room is the request's until it is answered. What is large in it may be one text.
     """
+    body = await body_with_files(request, headers)
+    if len(body) > SMALL and not await request.scope[HOLD].grow(len(body), text_growth(body), REQUEST_SECONDS):
+        del body  # an exception keeps its frames for a while
+        raise _busy()
+    return body
+
+
+async def body_with_files(request: Request, headers: Mapping[str, str]) -> bytes:
+    """The same where only files are large, which stay bytes: a form's."""
     hold: Hold = request.scope[HOLD]
     length = headers.get("content-length", "")
     room = int(length) if length.isdigit() else 0
@@ -154,12 +163,16 @@ def _begun(body: bytes) -> BytesIO:
 
 async def _room(hold: Hold, size: int) -> None:
     if size > TINY and (hold.crowded(size) or not await hold.take(size, BODY_GROWTH, REQUEST_SECONDS)):
-        raise Rejected(
-            503,
-            "busy",
-            "There is no room for a body of this size at this moment. Nothing was accepted; send it again in a moment.",
-            headers={"Retry-After": "5"},
-        )
+        raise _busy()
+
+
+def _busy() -> Rejected:
+    return Rejected(
+        503,
+        "busy",
+        "There is no room for a body of this size at this moment. Nothing was accepted; send it again in a moment.",
+        headers={"Retry-After": "5"},
+    )
 
 
 def _in_the_way() -> Rejected:

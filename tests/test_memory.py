@@ -82,6 +82,18 @@ def test_many_large_bodies_keep_within_the_budget(gateway: GatewayProcess) -> No
     assert growth.most < BUDGET * MIB + MARGIN
 
 
+@pytest.mark.parametrize("character", ["\u20ac", "\U0001f468", "\\ud83d\\udc68"])
+def test_large_texts_of_wide_characters_keep_within_the_budget(gateway: GatewayProcess, character: str) -> None:
+    """One of them makes Python store each character of a text in two bytes, or in four."""
+    fields = f'"to": "ops@example.com", "send_at": "{SOON.isoformat()}", "text": "{character}{"a" * (TEN - 200)}"'
+    growth = Growth(gateway.process.pid)
+    answers = at_once(gateway.port, Post("/v1/notifications", f"{{{fields}}}".encode()), 8)
+
+    assert answers.keys() <= {202, 503}
+    assert answers[202] >= 1
+    assert growth.most < BUDGET * MIB + MARGIN
+
+
 def test_bodies_that_do_not_end_keep_within_the_budget(gateway: GatewayProcess) -> None:
     """Forty callers declare 10 MB, send 9.9 and wait: they were too slow, or there was no room."""
     growth = Growth(gateway.process.pid)
