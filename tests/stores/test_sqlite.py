@@ -178,7 +178,7 @@ async def test_purged_contents_leave_the_file(store: SqliteStore, kind: str) -> 
     ("statement", "values", "index"),
     [
         (sqlite_messages.DUE, (1, 1), "messages_due"),
-        (sqlite_messages.CLAIMABLE, ("a", 1, 1), "PRIMARY KEY"),
+        (sqlite_messages.CLAIMABLE, (1, "a", 1, 1), "PRIMARY KEY"),
         (sqlite_messages.CLAIM, ("a", 1, 1, "", 1, 1), "PRIMARY KEY"),
         (sqlite_messages.HELD, ("a", 1, "a", 1), "PRIMARY KEY"),
         (sqlite_messages.SETTLE, tuple(range(11)), "PRIMARY KEY"),
