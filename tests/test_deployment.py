@@ -332,19 +332,6 @@ def test_the_page_goes_from_a_clone_to_the_first_mail_step_by_step() -> None:
     assert [] == [(word, title) for word, (_, title) in zip(words, steps, strict=True) if word not in title]
 
 
-def test_the_dev_container_has_what_the_pages_ask_for() -> None:
-    """The Python that Azure runs, and each program that a page has its reader install."""
-    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text("utf-8"))
-    features = {name.rpartition("/")[2].partition(":")[0] for name in container["features"]}
-    python = (ROOT / ".python-version").read_text("utf-8").strip()
-    pages = "\n".join(document.text for name, document in documents().items() if name.startswith("docs/"))
-    (packages,) = set(re.findall(r"^npm install -g (.+)$", pages, re.MULTILINE))
-
-    assert container["image"].endswith(f"/python:{python}")
-    assert {"azure-cli", "azd", "powershell", "node"} == features
-    assert container["postCreateCommand"] == f"npm install -g {packages} && make setup"
-
-
 def test_the_picture_shows_every_kind_of_resource() -> None:
     """The SVG has the name of each module that main.bicep uses, and is whole XML that takes both looks."""
     import xml.etree.ElementTree as ET
