@@ -177,6 +177,18 @@ class Usage(NamedTuple):
     free: int | None = None
 
 
+class Values(Protocol):
+    """A store's verbs for a small shared value."""
+
+    async def read(self, key: str) -> tuple[bytes, str] | None:
+        """A value and its version."""
+        ...
+
+    async def write(self, key: str, value: bytes, version: str | None) -> bool:
+        """Compare-and-set."""
+        ...
+
+
 class Page(NamedTuple):
     """Some of the ledger's notifications, newest first, and where to go on (None: that was all)."""
 

@@ -11,27 +11,15 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from gateway.errors import StoreUnavailable
+from gateway.ledger import Values
 
 KEY = "secret"
 """The shared value."""
 
 BYTES = 32
 VERSION = 1
-
-
-class Values(Protocol):
-    """The store's verbs for a small shared value."""
-
-    async def read(self, key: str) -> tuple[bytes, str] | None:
-        """A value and its version."""
-        ...
-
-    async def write(self, key: str, value: bytes, version: str | None) -> bool:
-        """Compare-and-set."""
-        ...
 
 
 @dataclass

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from pydantic import AwareDatetime, ValidationError
 
 from gateway.address import Model, folded
-from gateway.ledger import Report, Value
+from gateway.ledger import Report, Value, Values
 from gateway.message import Status
 from gateway.telemetry import WARNING, log
 
@@ -51,16 +51,8 @@ _PAGE = 1000
 _TRIES = 8
 
 
-class Values(Protocol):
-    """The store's verbs for small shared values."""
-
-    async def read(self, key: str) -> tuple[bytes, str] | None:
-        """A value and its version."""
-        ...
-
-    async def write(self, key: str, value: bytes, version: str | None) -> bool:
-        """Compare-and-set."""
-        ...
+class _Values(Values, Protocol):
+    """The same, and those for what is kept under many keys."""
 
     async def scan(self, prefix: str, after: str, limit: int) -> Sequence[Value]:
         """Values whose key begins with `prefix`, in key order, behind the key `after`."""
@@ -104,7 +96,7 @@ def _joined(marks: set[bytes]) -> bytes:
 class Suppressions:
     """The list in one store, with what this process remembers of it for SECONDS."""
 
-    values: Values
+    values: _Values
     _single: dict[str, Suppression | None] = field(default_factory=dict)
     _marks: set[bytes] | None = None
     _since: datetime | None = None

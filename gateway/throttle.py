@@ -25,8 +25,7 @@ from typing import NamedTuple
 from gateway.client import Tags
 from gateway.clock import wall_clock
 from gateway.config import Source, Window
-from gateway.ledger import Store
-from gateway.store_secret import Values
+from gateway.ledger import Store, Values
 from gateway.waiting import ShortWait
 
 PREFIX = "throttle|"

@@ -18,9 +18,10 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from gateway.config import Rate, Sender, acs_host
+from gateway.ledger import Values
 from gateway.pacing.lanes import SECOND, Limits
 from gateway.pacing.quota import Schedule, Slot, Turn
 from gateway.pacing.turns import Place
@@ -57,18 +58,6 @@ NO_WISH = timedelta(minutes=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Values(Protocol):
-    """The store's verbs for a small shared value."""
-
-    async def read(self, key: str) -> tuple[bytes, str] | None:
-        """A value and its version."""
-        ...
-
-    async def write(self, key: str, value: bytes, version: str | None) -> bool:
-        """Compare-and-set."""
-        ...
 
 
 class Account(NamedTuple):
